@@ -116,12 +116,19 @@ class StateChecks:
         spin = None if is_spin_known else observable(problem.spin_squared_operator, Grouping.FULLY_COMMUTING)
         return cls(problem, ansatz, is_sector_known, spin)
 
+    @property
+    def groups(self) -> tuple[MeasurementGroup, ...]:
+        """The measured groups: that of the electrons, and those of S²."""
+        of_electrons = () if self.is_sector_known else (_computational_basis(self.problem),)
+        return (*of_electrons, *(() if self.spin is None else self.spin.groups))
+
     def pubs(self, point: NDArray[np.float64]) -> list[SamplerPub]:
-        """Return the PUBs for a point (n,): that of the electrons, and one for each group of S²."""
-        groups = [] if self.is_sector_known else [(_computational_basis(self.problem), SECTOR_SHOTS)]
-        groups += [] if self.spin is None else [(group, SPIN_SHOTS) for group in self.spin.groups]
-        circuits = [(group.measurement_circuit(self.ansatz.circuit), shots) for group, shots in groups]
-        return [SamplerPub.coerce((circuit, point[None, :], shots)) for circuit, shots in circuits]
+        """Return the PUBs for a point (n,), one for each group."""
+        of_electrons = 0 if self.is_sector_known else 1
+        shots = [SECTOR_SHOTS] * of_electrons + [SPIN_SHOTS] * (len(self.groups) - of_electrons)
+        circuits = [group.measurement_circuit(self.ansatz.circuit) for group in self.groups]
+        pairs = zip(circuits, shots, strict=True)
+        return [SamplerPub.coerce((circuit, point[None, :], number)) for circuit, number in pairs]
 
     def read(self, results: Sequence[MeasuredPub]) -> QuantumNumbers:
         """Return the quantum numbers from the results of `pubs`."""

@@ -84,6 +84,17 @@ class Counts:
         }
 
 
+def merge_counts(parts: Sequence[Counts]) -> Counts:
+    """Return the sum of the counts of one point's parts."""
+    if len(parts) == 1:
+        return parts[0]
+    rows = np.concatenate([part.outcomes for part in parts])
+    outcomes, where = np.unique(rows, axis=0, return_inverse=True)
+    counts = np.zeros(len(outcomes), dtype=np.int64)
+    np.add.at(counts, where.reshape(-1), np.concatenate([part.counts for part in parts]))
+    return Counts(parts[0].num_bits, outcomes, counts, all(part.exact for part in parts))
+
+
 @dataclass(frozen=True, slots=True)
 class FailedPoint:
     """A parameter point without counts: its job failed for good, for the reason given."""

@@ -84,8 +84,9 @@ def resume(
     """Resume a run of the journal, or extend one that has ended; return its result.
 
     `changes` are caps and other limits, or goals that reach further: `precision`, `tolerance`, `max_rounds`,
-    `extend_to`. A cap of None is no cap. A run that has ended measures in a new session what it misses; its earlier
-    result is kept. The same call again returns the stored result. Raises InputError for what does not reach further,
+    `extend_to`, `observable_precision`, and `observables` with more of them. A cap of None is no cap. A run that has
+    ended measures in a new session what it misses; its earlier result is kept. The same call again returns the stored
+    result. Raises InputError for what does not reach further,
     and the errors of `vqe`.
     """
     with beginning_now():

@@ -15,8 +15,10 @@ from hybridloop.journal.revisions import revision_of
 from hybridloop.runs.order import RunOrder
 from hybridloop.runs.recorded import check_choices, current_settings, given_later, settings_after
 from hybridloop.settings import CAPS, LIMITS, RunSettings, first_difference, goals_of
+from hybridloop.settings.energies import OBSERVABLE_PRECISION
 
-_SMALLER = frozenset({"precision", "tolerance"})
+_SMALLER = frozenset({"precision", "tolerance", "observable_precision"})
+_OPEN = {"observable_precision": OBSERVABLE_PRECISION}  # goals that the settings leave open, where they are known
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +144,8 @@ def _check_further(record: RunRecord, name: str, before: Any, now: Any) -> None:
     if _is_further(name, before, now):
         return
     problem = f"run {record.key!r} has ended with {_shown(before)}, and {_shown(now)} does not reach further"
+    if name == "observables":
+        raise InputError(name, problem, "Give those that it has, and others with them.", NOTHING_SUBMITTED)
     word = "smaller" if name in _SMALLER else "larger"
     none = ", or none" if name in CAPS else ""
     raise InputError(name, problem, f"Give a {word} one{none}, or start a new run.", NOTHING_SUBMITTED)
@@ -150,7 +154,9 @@ def _check_further(record: RunRecord, name: str, before: Any, now: Any) -> None:
 def _is_further(name: str, before: Any, now: Any) -> bool:
     if name in CAPS and (now is None or before is None):
         return now is None
-    if before is None:  # of a goal: the algorithm's own, which its preparation compares
+    if name == "observables":
+        return now is not None and now != before and {**now, **(before or {})} == now
+    if before is None and (before := _OPEN.get(name)) is None:  # of a goal: the algorithm's own
         return now is not None
     if isinstance(now, Mapping):
         return all(now.get(unit, float("inf")) >= amount for unit, amount in before.items())
@@ -158,6 +164,8 @@ def _is_further(name: str, before: Any, now: Any) -> bool:
 
 
 def _shown(value: Any) -> str:
+    if isinstance(value, Mapping) and not any(isinstance(each, float) for each in value.values()):
+        return ", ".join(value) or "no cap"
     if isinstance(value, Mapping):
-        return ", ".join(f"{amount:g}{unit}" for unit, amount in value.items()) or "no cap"
+        return ", ".join(f"{amount:g}{unit}" for unit, amount in value.items())
     return "none" if value is None else f"{value:g}" if isinstance(value, int | float) else str(value)

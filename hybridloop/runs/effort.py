@@ -12,7 +12,7 @@ from hybridloop.algorithms.outcome import Outcome
 from hybridloop.budget.cost_summary import summarize_charges
 from hybridloop.journal.held_run import HeldRun
 from hybridloop.results.result import RunResult, SessionSummary
-from hybridloop.runs.extension import taken_back
+from hybridloop.runs.extension import of_extension
 from hybridloop.targets import recorded_target
 from hybridloop.tasks.submission.jobs import FIRST_ATTEMPT
 from hybridloop.tasks.submission.results import lost_shots
@@ -64,7 +64,8 @@ def of_whole_run(outcome: Outcome, result: RunResult, run: HeldRun) -> Outcome:
     Its rounds are all of the run's, as its jobs are: of an extended run the algorithm counts those after its end.
     """
     rounds = run.journal.progress(run.uid).rounds
-    return with_lost_shots(replace(taken_back(outcome, run.extensions), rounds=rounds), result.lost_shots, result.shots)
+    outcome = replace(of_extension(outcome, run.extensions), rounds=rounds)
+    return with_lost_shots(outcome, result.lost_shots, result.shots)
 
 
 def with_lost_shots(outcome: Outcome, lost: int, shots: int) -> Outcome:

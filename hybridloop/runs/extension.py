@@ -12,9 +12,20 @@ from hybridloop.journal import Event, RunRecord
 from hybridloop.journal.revisions import EXTENDED
 from hybridloop.results.result import RunResult
 
+_OF_OBSERVABLES = frozenset({"observables", "observable_precision"})
 
-def taken_back(outcome: Outcome, extensions: Sequence[Event]) -> Outcome:
-    """Return the outcome of an extension, which says so if it does not show what the result before it claimed."""
+
+def of_extension(outcome: Outcome, extensions: Sequence[Event]) -> Outcome:
+    """Return the outcome of an extension, which says what it was to make better, and what of the claim is lost."""
+    if extensions:
+        changed = extensions[-1].facts["settings"]
+        names = ", ".join(changed)
+        better = ["the observables"] * bool(_OF_OBSERVABLES & {*changed})
+        better[:0] = ["the value"] * bool({*changed} - _OF_OBSERVABLES)
+        text = f"extension: {' and '.join(better)} ({names})"
+        if outcome.observables and "the observables" not in better:
+            text += "; observables stay as precise as they were asked for: observable_precision extends them"
+        outcome = replace(outcome, choices=(*outcome.choices, text))
     if not extensions or outcome.converged or extensions[-1].facts["before"]["status"] != "converged":
         return outcome
     text = "the result before this one claimed convergence, and this one takes the claim back"

@@ -153,6 +153,7 @@ def _check_observables(value: dict[str, str | None]) -> dict[str, str | None]:
 
 
 MAX_NAME = 40  # characters of an own operator's name
+OBSERVABLE_PRECISION = 0.01  # of those that the settings leave open, but for occupations
 Observables = Annotated[
     dict[str, str | None],
     Field(min_length=1, max_length=50),
@@ -230,13 +231,13 @@ class EnergySettings(MoleculeSettings):
         GroupingName.AUTO,
         description="grouping of terms into circuits; auto chooses by their cost and noise on the target",
     )
-    observables: Observables | None = Field(
+    observables: Annotated[Observables | None, Goal] = Field(
         None,
         description="operators measured beside the energy, separated by commas: dipole, occupations, spin of a "
         "molecule; magnetization, correlations of a Pauli sum; NAME=FILE, a Pauli sum on the circuit's qubits",
         examples=["dipole,occupations"],
     )
-    observable_precision: float | None = Field(
+    observable_precision: Annotated[float | None, Goal] = Field(
         None,
         gt=0,
         allow_inf_nan=False,

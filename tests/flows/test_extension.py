@@ -130,6 +130,64 @@ def test_a_converged_run_goes_on_to_a_smaller_precision_once(emulator: Emulator)
     assert paid(emulator, first.run_key) == jobs
 
 
+H3 = "H 0 0 0; H 0 0 0.9; H 0.5 0.3 1.9"
+OF_H3 = {"ansatz": "uccsd", "search": "simulated", "precision": 0.01, "observables": ["dipole", "occupations"]}
+
+
+def circuits_of(key: str) -> list[tuple[str, bytes, int]]:
+    """Return each measured circuit of a run with its angles and shots, in order."""
+    with open_journal() as journal:
+        rounds = list(journal.rounds(journal.run(key).uid))
+    pubs = [pub for each in rounds for pub in each.pubs]
+    return [(pub.fingerprint, pub.slots.round(6).tobytes(), pub.shots) for pub in pubs]
+
+
+def test_observables_go_on_over_ten_seeds_within_their_errors(emulator: Emulator) -> None:
+    outside, number = 0, 0
+    for seed in range(10):
+        first, workspace = begun(emulator, "vqe", "h2", seed=seed, ansatz="uccsd", observables="occupations,spin")
+        before = {row["observable"]: row for row in first.observables}
+        last = hl.resume(first.run_key, observable_precision=0.002, workspace=workspace)
+        assert any("the observables (observable_precision)" in each for each in last.choices)
+        assert all(row["standard_error"] <= 0.002 for row in last.observables)
+        assert any(row["standard_error"] < before[row["observable"]]["standard_error"] for row in last.observables)
+        assert paid(emulator, last.run_key) == last.jobs
+        for row in last.observables:
+            number += 1
+            within = 1.96 * row["standard_error"] + row["unseen_bound"] + 1e-9
+            outside += abs(row["value"] - row["simulated"]) > within
+    assert number == 40
+    assert outside <= 6  # half of the rows are independent: more in 2 of 1,000 cases
+
+
+def test_an_extension_of_what_is_reached_takes_no_job_and_moves_no_digit(emulator: Emulator) -> None:
+    first, workspace = begun(emulator, "vqe", H3, **OF_H3)
+    again = hl.resume(first.run_key, precision=0.5 * (0.01 + (first.standard_error or 0.0)), workspace=workspace)
+    assert (again.jobs, again.value) == (first.jobs, pytest.approx(first.value, abs=1e-12))
+    values = [[row["value"] for row in each.observables] for each in (first, again)]
+    assert values[1] == pytest.approx(values[0], abs=1e-12)
+
+
+def test_an_extension_measures_what_is_missing_alone_and_names_what_it_makes_better(emulator: Emulator) -> None:
+    first, workspace = begun(emulator, "vqe", H3, **OF_H3)
+    seen = {row["observable"] for row in first.observables}
+    finer = hl.resume(first.run_key, observable_precision=0.005, workspace=workspace)
+    before = circuits_of(first.run_key)
+    more = {"dipole": None, "occupations": None, "spin": None}
+    last = hl.resume(first.run_key, observables=more, workspace=workspace)
+    assert {row["observable"] for row in last.observables} > seen
+    assert all(row["standard_error"] <= 0.005 for row in last.observables)
+    for row in finer.observables:
+        (same,) = (each for each in last.observables if each["observable"] == row["observable"])
+        assert same["shots"] >= row["shots"]
+    added = circuits_of(first.run_key)[len(before) :]
+    assert sum(shots for *_, shots in added) < 0.1 * sum(shots for *_, shots in before)
+    better = hl.resume(first.run_key, precision=0.004, workspace=workspace)
+    (said,) = (each for each in better.choices if each.startswith("extension: "))
+    assert said.startswith("extension: the value (precision); observables stay as precise as they were asked for")
+    assert paid(emulator, first.run_key) == better.jobs
+
+
 def test_a_smaller_tolerance_takes_the_rounds_of_the_search_again(emulator: Emulator) -> None:
     settings: Mapping[str, Any] = {"search": "measured", "precision": 0.005}
     first, workspace = begun(emulator, "vqe", MOLECULE, tolerance=0.01, **settings)
@@ -162,6 +220,8 @@ def test_levels_go_on_to_a_smaller_precision_from_their_shots(emulator: Emulator
         ({"ansatz": "hardware-efficient"}, "ansatz", "can't be resumed with another ansatz"),
         ({"target": "ionq.simulator"}, "target", "can't be resumed with another target"),
         ({"seed": 8}, "seed", "can't be resumed with another seed"),
+        ({"observables": ["spin"]}, "observables", "has ended with occupations, and spin does not reach further"),
+        ({"observable_precision": 0.01}, "observable_precision", "does not reach further"),
         ({"tags": "night"}, "tags", "can't be resumed with another tags"),
         ({"extend_to": 3}, "extend_to", "can't be resumed with another extend_to"),
     ],
@@ -169,7 +229,8 @@ def test_levels_go_on_to_a_smaller_precision_from_their_shots(emulator: Emulator
 def test_what_can_not_go_on_is_refused_before_anything_is_opened(
     emulator: Emulator, changes: dict[str, Any], field: str, said: str
 ) -> None:
-    ended, workspace = begun(emulator, "vqe", "h2", precision=0.01, max_shots=200_000)
+    given = {"precision": 0.01, "max_shots": 200_000, "observables": "occupations"}
+    ended, workspace = begun(emulator, "vqe", "h2", **given)
     jobs = paid(emulator, ended.run_key)
     with pytest.raises(InputError, match=said) as refused:
         resume(ended.run_key, changes, workspace=workspace)

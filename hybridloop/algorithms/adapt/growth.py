@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -31,9 +31,9 @@ from hybridloop.algorithms.optimizers.base import (
 )
 from hybridloop.algorithms.optimizers.trigonometric_model import fit_trigonometric, sample_offsets
 from hybridloop.algorithms.outcome import RoundLog, RoundProgress, measured_value
-from hybridloop.algorithms.rounds import KeptCounts, RunRound, larger_cap_of, share_caps
+from hybridloop.algorithms.rounds import Counts, KeptCounts, RunRound, larger_cap_of, share_caps
 from hybridloop.algorithms.search import Search, cap_limit
-from hybridloop.algorithms.vqe.expectations import NO_EXPECTATIONS, Expectations, at_these_angles
+from hybridloop.algorithms.vqe.expectations import NO_EXPECTATIONS, Expectations, FinalPoint, at_these_angles
 from hybridloop.errors import RoundTooLarge
 
 
@@ -149,6 +149,7 @@ def adapt(
     keeper, expectations = KeptCounts(run_round, evaluated.circuits), growth.expectations
     pilot = sampling.planned(recent, len(evaluated.circuits)).pilot
     checks = StateChecks.of(pool.problem, ansatz)
+    at = FinalPoint(evaluated, checks.groups, ansatz, point)
     with share_caps(run_round, None):
         final = measure_final_estimate(
             replace(evaluated, run_round=keeper),
@@ -157,15 +158,15 @@ def adapt(
             precision=precision,
             on_round=log.final,
             allocate=sampling.further_shots,
-            others=[*checks.pubs(point), *expectations.pubs(evaluated, ansatz, sampling, point)],
+            others=[*checks.pubs(point), *expectations.pubs(at, sampling)],
         )
-        own = len(checks.pubs(point))
 
-        def on_shots(circuits: int, shots: int) -> None:
-            log.final(final.estimate, point, circuits, shots)
+        def on_counts(found: Mapping[int, Counts], circuits: int) -> None:
+            nonlocal final
+            final = final.with_counts(evaluated, found)
+            log.final(final.estimate, point, circuits, sum(counts.shots for counts in found.values()))
 
-        at = keeper.at(point)
-        table = expectations.measure(evaluated, at, final.others[own:], ansatz, point, sampling, on_shots)
+        table = expectations.measure(at, keeper.at(point), final.others, sampling, on_counts)
     if recent:  # a search on the target
         table = at_these_angles(table)
     taken = sum(progress.shots for progress in log.history) + selector.shots_taken
@@ -187,7 +188,7 @@ def adapt(
         history=tuple(log.history),
         observables=table,
     )
-    return judged(result, pool, checks.read(final.others[:own]), exact, precision)
+    return judged(result, pool, checks.read(final.others[: len(checks.groups)]), exact, precision)
 
 
 def _final_pubs(energy: GroupingChoice, ansatz: Ansatz, precision: float) -> list[SamplerPub]:

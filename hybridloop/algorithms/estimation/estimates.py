@@ -17,6 +17,7 @@ from qiskit import QuantumCircuit
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz
+from hybridloop.algorithms.estimation.drift import pooled_results
 from hybridloop.algorithms.estimation.observable import MeasurementGroup, Observable
 from hybridloop.algorithms.estimation.rounding import Rounding
 from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub, RunRound, UnusablePoint, left_of
@@ -367,17 +368,17 @@ class Evaluation:
 
     def measured_before(
         self, point: NDArray[np.float64], others: Sequence[SamplerPub]
-    ) -> tuple[list[list[GroupStatistics | None]], list[MeasuredPub]]:
+    ) -> tuple[list[list[GroupStatistics | None]], list[MeasuredPub | None]]:
         """Return what an extended run has of a point (n,): for each earlier stage the statistics of each group.
 
-        The second value are the results of the other PUBs by the last stage that has them all, empty without one.
+        The second value are the results of each other PUB, pooled over the stages; None where none has it.
         """
         pubs = self.group_pubs(point[None, :], [1] * len(self.circuits))
         found = left_of(self.run_round, [*pubs, *others])
         reduced = [[self._reduce(*pair)[0] for pair in enumerate(stage[: len(pubs)])] for stage in found]
         stages = [[each if isinstance(each, GroupStatistics) else None for each in stage] for stage in reduced]
-        whole = [stage[len(pubs) :] for stage in found if all(map(is_whole, stage[len(pubs) :]))]
-        return [stage for stage in stages if any(stage)], whole[-1] if whole else []
+        beside = [[stage[len(pubs) + place] for stage in found] for place in range(len(others))]
+        return [stage for stage in stages if any(stage)], [pooled_results(each) if each else None for each in beside]
 
     def _reduce(self, index: int, result: MeasuredPub) -> list[GroupStatistics | FailedPoint]:
         group = self.observable.groups[index]
@@ -390,11 +391,6 @@ class Evaluation:
                 return entry
             statistics.append(entry)
         return self.combine_groups(self.observable.constant, statistics)
-
-
-def is_whole(result: MeasuredPub) -> bool:
-    """Return whether all points of a PUB have counts."""
-    return all(isinstance(counts, Counts) for counts in result)
 
 
 def evaluation(observable: Observable, ansatz: Ansatz, run_round: RunRound) -> Evaluation:

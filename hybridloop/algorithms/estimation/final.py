@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from qiskit.primitives.containers.sampler_pub import SamplerPub
-from scipy.special import chdtrc
 
+from hybridloop.algorithms.estimation.drift import DRIFT_SIGMAS, is_drift
 from hybridloop.algorithms.estimation.estimates import Estimate, Evaluation, GroupStatistics, combine
 from hybridloop.algorithms.estimation.rounding import Rounding
-from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub, UnusablePoint
+from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub, UnusablePoint, merge_counts
 from hybridloop.errors import JobFailed, RoundTooLarge
 
 MAX_SHOTS = 10**8  # in one round, over all groups: a precision that needs more is a typing error
@@ -26,7 +26,6 @@ MAX_ROUNDS = 8
 RARE_SHOTS = 1.5  # at the largest deviation, in plans of a round: with 1, more of them seen make a further round likely
 PLANNING_STEPS = 8  # of the allocation; each halves what is left of the logarithm
 MAX_EXACT_ROUNDS = 2  # the second has the shots that bring the rounding down
-DRIFT_SIGMAS = 4.0  # standard errors, of a test of all groups at once, beyond which stages are not pooled
 
 
 def neyman_allocation(
@@ -90,7 +89,8 @@ class FinalMeasurement:
     """The estimate from all shots at the final point; `is_precise` is true if it reached the requested precision.
 
     `others` are the results of the other PUBs that were measured with it. `cap` names the caps that allowed no further
-    shots; empty if enough were allowed. `drifted` are the shots of earlier stages that were not pooled.
+    shots; empty if enough were allowed. `drifted` are the shots of earlier stages that were not pooled. `pooled` has
+    the statistics of each group.
     """
 
     estimate: Estimate
@@ -98,6 +98,22 @@ class FinalMeasurement:
     others: tuple[MeasuredPub, ...] = ()
     cap: str = ""
     drifted: int = 0
+    pooled: tuple[GroupStatistics, ...] = ()
+
+    def with_counts(self, evaluation: Evaluation, found: Mapping[int, Counts]) -> FinalMeasurement:
+        """Return it with further counts at its point, of the evaluation's groups or of the other PUBs, by place."""
+        pooled, others, first = [*self.pooled], [*self.others], len(self.pooled)
+        for place, counts in found.items():
+            if place >= first:
+                result = others[place - first]
+                parts = [each for each in result if isinstance(each, Counts)]
+                others[place - first] = MeasuredPub(result.points, (merge_counts([*parts, counts]),))
+                continue
+            statistics = evaluation.reduce_counts(evaluation.observable.groups[place], counts)
+            if isinstance(statistics, GroupStatistics):
+                pooled[place] = pooled[place].merge(statistics)
+        estimate = evaluation.combine_groups(evaluation.observable.constant, pooled)
+        return replace(self, estimate=estimate, others=tuple(others), pooled=tuple(pooled))
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -181,8 +197,7 @@ def _have_drifted(one: Stage, other: Stage) -> bool:
         if not (a.is_exact or b.is_exact)
     ]
     squares = [difference**2 / variance for difference, variance in terms if variance > 0.0]
-    chance = math.erfc(DRIFT_SIGMAS / math.sqrt(2.0))  # of a normal variable to be as far off
-    return bool(squares) and float(chdtrc(len(squares), math.fsum(squares))) < chance
+    return is_drift(math.fsum(squares), len(squares))
 
 
 def measure_final_estimate(
@@ -209,13 +224,15 @@ def measure_final_estimate(
     help.
     """
     groups = evaluation.observable.groups
-    earlier, answers = evaluation.measured_before(point, others) if groups else ([], [])
+    none: list[MeasuredPub | None] = [None] * len(others)
+    earlier, answers = evaluation.measured_before(point, others) if groups else ([], none)
     stages = Stages(earlier, len(groups))
     estimate = combine(evaluation.observable.constant, [])
     failed: FailedPoint | None = None
     needed, cap = precision, ""
-    asked = () if answers else others
-    circuits, shots = len(answers), _shots_of(answers)  # since the last estimate
+    asked = [place for place, answer in enumerate(answers) if answer is None]
+    known = [answer for answer in answers if answer is not None]
+    circuits, shots = len(known), _shots_of(known)  # since the last estimate
     if earlier:
         circuits, shots = circuits + len(groups), shots + sum(each.shots for each in stages.pooled if each is not None)
 
@@ -240,13 +257,15 @@ def measure_final_estimate(
         submitted = [index for index, group_shots in enumerate(next_shots) if group_shots]
         circuits, shots = circuits + len(submitted), shots + sum(next_shots)
         try:
-            results, answered = evaluation.measure_groups(point[None, :], next_shots, asked)
+            results, answered = evaluation.measure_groups(point[None, :], next_shots, [others[each] for each in asked])
         except RoundTooLarge as reached:
             if None in stages.pooled:
                 raise
             cap = reached.cap
             break
-        answers, asked, found = [*answers, *answered], (), dict[int, GroupStatistics]()
+        for place, answer in zip(asked, answered, strict=True):
+            answers[place] = answer
+        asked, found = [], dict[int, GroupStatistics]()
         circuits, shots = circuits + len(answered), shots + _shots_of(answered)
         for index, (result,) in zip(submitted, results, strict=True):
             if isinstance(result, UnusablePoint):
@@ -269,7 +288,9 @@ def measure_final_estimate(
             "Run again.",
         )
     uncertainty = estimate.rounding_bound if estimate.is_exact else estimate.expected_error
-    return FinalMeasurement(estimate, uncertainty <= precision, tuple(answers), cap, stages.drifted)
+    pooled = tuple(group for group in stages.pooled if group is not None)
+    answered_all = tuple(answer for answer in answers if answer is not None)
+    return FinalMeasurement(estimate, uncertainty <= precision, answered_all, cap, stages.drifted, pooled)
 
 
 def _shots_of(results: Sequence[MeasuredPub]) -> int:

@@ -20,6 +20,7 @@ from hybridloop.algorithms.diagnostics import StateChecks
 from hybridloop.algorithms.doubt import Doubt
 from hybridloop.algorithms.estimation.estimates import Estimate
 from hybridloop.algorithms.estimation.final import FinalMeasurement
+from hybridloop.algorithms.estimation.observable import MeasurementGroup
 from hybridloop.algorithms.facts import (
     GIVE_ANOTHER_CIRCUIT,
     GIVE_LAYERS,
@@ -56,8 +57,13 @@ class Claims:
     simulated: SimulatedEnergy | None = None
     expectations: Expectations = NO_EXPECTATIONS
 
+    @property
+    def groups(self) -> tuple[MeasurementGroup, ...]:
+        """The groups that are measured at the final point for `judge`."""
+        return ()
+
     def pubs(self, _point: NDArray[np.float64], /) -> Sequence[SamplerPub]:
-        """Return PUBs that are measured with the final point (n,), for `judge`."""
+        """Return the PUBs of the groups at the final point (n,)."""
         return ()
 
     def falls_short(self, _point: NDArray[np.float64], _residue: float, /) -> bool:
@@ -102,6 +108,12 @@ class StateClaims(Claims):
     @property
     def _checks(self) -> StateChecks | None:
         return StateChecks.of(self.problem, self.ansatz) if isinstance(self.problem, ElectronicProblem) else None
+
+    @property
+    def groups(self) -> tuple[MeasurementGroup, ...]:
+        """The groups of the quantum numbers."""
+        checks = self._checks
+        return () if checks is None else checks.groups
 
     def pubs(self, point: NDArray[np.float64], /) -> Sequence[SamplerPub]:
         """Return the PUBs of the quantum numbers."""

@@ -31,7 +31,7 @@ from hybridloop.errors import JobFailed, RoundTooLarge
 MAX_ROUNDS = 4  # beside those of the energy
 ZERO, ZERO_SEED = 1e-10, 1  # far above rounding
 
-OnShots = Callable[[int, int], None]  # circuits and shots of a round
+OnRound = Callable[[Mapping[int, Counts], int], None]  # the counts of a round by place, and its circuits
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,6 +42,30 @@ class NamedOperator:
     operator: SparsePauliOp
     precision: float
     unit: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FinalPoint:
+    """The final point (n,) of an ansatz, whose energy is measured there, with further groups `beside` it.
+
+    `energy` has the run's rounds, and its mitigation of readout errors. Places count the groups: the energy's first.
+    """
+
+    energy: Evaluation
+    beside: tuple[MeasurementGroup, ...]
+    ansatz: Ansatz
+    point: NDArray[np.float64]
+
+    @property
+    def groups(self) -> tuple[MeasurementGroup, ...]:
+        """All groups that are measured there in any case."""
+        return (*self.energy.observable.groups, *self.beside)
+
+    def pubs(self, groups: Sequence[MeasurementGroup], shots: Sequence[int]) -> list[SamplerPub]:
+        """Return the PUB of each of some groups."""
+        circuits = [group.measurement_circuit(self.ansatz.circuit) for group in groups]
+        pairs = zip(circuits, shots, strict=True)
+        return [SamplerPub.coerce((circuit, self.point[None, :], number)) for circuit, number in pairs]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,41 +81,37 @@ class _Parts:
 class Expectations:
     """Operators whose expectation values are measured at the final point of a run.
 
-    Terms are read from the energy's groups that show them; others have groups of their own.
+    Terms are read from the groups that show them and are measured there in any case; others have groups of their own.
     """
 
     operators: tuple[NamedOperator, ...] = ()
 
-    def pubs(
-        self, energy: Evaluation, ansatz: Ansatz, sampling: Sampling, point: NDArray[np.float64]
-    ) -> list[SamplerPub]:
-        """Return the PUBs of the circuits that the energy does not have, at a point (n,), with a pilot's shots."""
-        own, _ = _that_vary(self, ansatz)._parts(energy.observable)
-        circuits = [group.measurement_circuit(ansatz.circuit) for group in own]
+    def pubs(self, at: FinalPoint, sampling: Sampling) -> list[SamplerPub]:
+        """Return the PUBs of the circuits that are measured for these operators alone, with a pilot's shots."""
+        own, _ = _that_vary(self, at.ansatz)._parts(at)
         shots = sampling.whole_jobs(max(MIN_PILOT_SHOTS, sampling.least_shots))
-        return [SamplerPub.coerce((circuit, point[None, :], shots)) for circuit in circuits]
+        return at.pubs(own, [shots] * len(own))
 
     def measure(
         self,
-        energy: Evaluation,
+        at: FinalPoint,
         kept: Mapping[int, Sequence[Counts]],
-        pilot: Sequence[MeasuredPub],
-        ansatz: Ansatz,
-        point: NDArray[np.float64],
+        others: Sequence[MeasuredPub],
         sampling: Sampling,
-        on_shots: OnShots,
+        on_round: OnRound,
     ) -> Table:
-        """Measure what the kept counts of the energy's circuits leave open, in `MAX_ROUNDS` rounds at most.
+        """Measure what the counts so far leave open, in `MAX_ROUNDS` rounds at most.
 
-        `energy` has the run's rounds, and its mitigation of readout errors; `pilot` has the results of `pubs`. Each
-        round has the shots that the variances so far ask for; where a cap ends it, errors are larger than asked for.
+        `kept` are counts of the energy's circuits; `others` are the results of the groups beside it, and of `pubs`.
+        Each round has the shots that the variances so far ask for; where a cap ends it, errors are larger than asked
+        for. `on_round` gets the counts of each round by place.
         """
         if not self.operators:
             return ()
-        own, parts = _that_vary(self, ansatz)._parts(energy.observable)
-        circuits = [*energy.circuits, *(group.measurement_circuit(ansatz.circuit) for group in own)]
+        own, parts = _that_vary(self, at.ansatz)._parts(at)
+        groups, energy = (*at.groups, *own), at.energy
         counts = {place: list(found) for place, found in kept.items()}
-        for place, result in enumerate(pilot, len(energy.circuits)):
+        for place, result in enumerate(others, len(energy.circuits)):
             counts[place] = [each for each in result if isinstance(each, Counts)]
         shots_of_exact = max((each.shots for found in kept.values() for each in found if each.exact), default=0)
         for _ in range(MAX_ROUNDS):
@@ -99,25 +119,26 @@ class Expectations:
             if not wanted:
                 break
             places = sorted(wanted)
-            pubs = [SamplerPub.coerce((circuits[place], point[None, :], wanted[place])) for place in places]
+            pubs = at.pubs([groups[place] for place in places], [wanted[place] for place in places])
             try:
                 results = energy.run_round(pubs)
             except RoundTooLarge:
                 break
-            found = [(place, result[0]) for place, result in zip(places, results, strict=True)]
-            for place, each in found:
-                if isinstance(each, Counts):
-                    counts.setdefault(place, []).append(each)
-            on_shots(len(pubs), sum(each.shots for _, each in found if isinstance(each, Counts)))
-        state = _state(ansatz, point)
+            pairs = zip(places, results, strict=True)
+            found = {place: result[0] for place, result in pairs if isinstance(result[0], Counts)}
+            for place, each in found.items():
+                counts.setdefault(place, []).append(each)
+            on_round(found, len(pubs))
+        state = _state(at.ansatz, at.point)
         return tuple(row_of(each.named, self._estimate(energy, each, counts), state) for each in parts)
 
-    def _parts(self, energy: Observable) -> tuple[list[MeasurementGroup], list[_Parts]]:
-        """Return the groups beside the energy's, and the parts of each operator in all groups, the energy's first."""
-        taken = [_taken(each, energy.groups, range(len(energy.groups))) for each in self.operators]
+    def _parts(self, at: FinalPoint) -> tuple[list[MeasurementGroup], list[_Parts]]:
+        """Return the groups of these operators alone, and the parts of each operator in all groups by place."""
+        shown = at.groups
+        taken = [_taken(each, shown, range(len(shown))) for each in self.operators]
         left = [label for _, _, rest in taken for label in rest]
-        own = _own_groups(list(dict.fromkeys(left)), energy.groups) if left else []
-        first, parts = len(energy.groups), list[_Parts]()
+        own = _own_groups(list(dict.fromkeys(left)), at.energy.observable.groups) if left else []
+        first, parts = len(shown), list[_Parts]()
         for named, (constant, groups, rest) in zip(self.operators, taken, strict=True):
             if rest:
                 remaining = replace(named, operator=SparsePauliOp(list(rest), list(rest.values())))
@@ -164,7 +185,11 @@ class Expectations:
         return energy.combine_groups(parts.constant, known) if len(known) == len(found) else None
 
     def measure_each(
-        self, of: Callable[[Observable], Evaluation], point: NDArray[np.float64], ansatz: Ansatz, on_shots: OnShots
+        self,
+        of: Callable[[Observable], Evaluation],
+        point: NDArray[np.float64],
+        ansatz: Ansatz,
+        on_shots: Callable[[int, int], None],
     ) -> Table:
         """Measure each operator as an energy of its own, whose evaluation `of` returns, as with extrapolated noise."""
         rows, state = list[Mapping[str, Any]](), _state(ansatz, point)

@@ -5,9 +5,8 @@ The minimum of a classical simulation is not optimized again: the final measurem
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,10 +27,10 @@ from hybridloop.algorithms.estimation.sampling import DEFAULT_SAMPLING, PlannedS
 from hybridloop.algorithms.mitigation.mitigation import UNMITIGATED, Mitigation
 from hybridloop.algorithms.optimizers.base import Stop
 from hybridloop.algorithms.outcome import Outcome, RoundLog, RoundProgress, measured_value
-from hybridloop.algorithms.rounds import KeptCounts, RunRound, larger_cap_of, share_caps
+from hybridloop.algorithms.rounds import Counts, KeptCounts, RunRound, larger_cap_of, share_caps
 from hybridloop.algorithms.search import Search, SearchEnd, cap_limit
 from hybridloop.algorithms.vqe.claims import NO_CLAIMS, Claims
-from hybridloop.algorithms.vqe.expectations import NO_EXPECTATIONS, at_these_angles
+from hybridloop.algorithms.vqe.expectations import NO_EXPECTATIONS, FinalPoint, at_these_angles
 from hybridloop.algorithms.vqe.simulated_energy import AGREES, NOT_SHOWN
 from hybridloop.errors import RoundTooLarge
 
@@ -83,7 +82,12 @@ def vqe(
 
     expected, simulated, expectations = sampling.expected, claims.simulated, claims.expectations
     with_energy = expectations if mitigation.zne is None else NO_EXPECTATIONS
-    pilot_of = partial(with_energy.pubs, search_evaluation, ansatz, sampling)
+
+    def final_point(point: NDArray[np.float64]) -> FinalPoint:
+        return FinalPoint(search_evaluation, claims.groups, ansatz, point)
+
+    def pilot_of(point: NDArray[np.float64]) -> list[SamplerPub]:
+        return with_energy.pubs(final_point(point), sampling)
 
     def planned(recent: Sequence[Estimate]) -> PlannedShots:
         # by the variances expected if they take fewer shots than the search's: a fit makes them small near the minimum
@@ -143,10 +147,14 @@ def vqe(
         def on_shots(circuits: int, shots: int) -> None:
             log.final(final.estimate, point, circuits, shots)
 
+        def on_counts(found: Mapping[int, Counts], circuits: int) -> None:
+            nonlocal final
+            final = final.with_counts(final_evaluation, found)
+            on_shots(circuits, sum(counts.shots for counts in found.values()))
+
         if mitigation.zne is None:
-            pilot = final.others[len(claims.pubs(point)) :]
-            at = keeper.at(point)
-            table = expectations.measure(search_evaluation, at, pilot, ansatz, point, sampling, on_shots)
+            kept_counts = keeper.at(point)
+            table = expectations.measure(final_point(point), kept_counts, final.others, sampling, on_counts)
         else:
             table = expectations.measure_each(
                 lambda each: mitigation.final_evaluation(

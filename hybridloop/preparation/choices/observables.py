@@ -22,17 +22,16 @@ from hybridloop.inputs.formats.electron_operators import (
 from hybridloop.inputs.formats.energies import read_pauli_sum
 from hybridloop.preparation.problem import EnergyProblem
 from hybridloop.settings import AnsatzName, EnergySettings
-from hybridloop.settings.energies import ObservableName
+from hybridloop.settings.energies import OBSERVABLE_PRECISION, ObservableName
 
 PRECISIONS: Mapping[ObservableName, float] = {
-    ObservableName.DIPOLE: 0.01,  # e a0: 0.025 debye
+    ObservableName.DIPOLE: OBSERVABLE_PRECISION,  # e a0: 0.025 debye
     ObservableName.OCCUPATIONS: 0.005,  # electrons
-    ObservableName.SPIN: 0.01,
-    ObservableName.MAGNETIZATION: 0.01,
-    ObservableName.CORRELATIONS: 0.01,
+    ObservableName.SPIN: OBSERVABLE_PRECISION,
+    ObservableName.MAGNETIZATION: OBSERVABLE_PRECISION,
+    ObservableName.CORRELATIONS: OBSERVABLE_PRECISION,
 }
 DIPOLE_UNIT = "e a0"
-OWN_PRECISION = 0.01
 
 Operators = Iterator[tuple[str, SparsePauliOp]]
 
@@ -42,7 +41,7 @@ def expectations_of(settings: EnergySettings, problem: EnergyProblem, ansatz: An
     found = list[NamedOperator]()
     for given, text in (settings.observables or {}).items():
         if text is not None:
-            precision = settings.observable_precision or OWN_PRECISION
+            precision = settings.observable_precision or OBSERVABLE_PRECISION
             found += [NamedOperator(each, made, precision) for each, made in _own(given, text, problem, ansatz)]
             continue
         name = ObservableName(given)

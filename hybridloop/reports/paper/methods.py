@@ -130,7 +130,8 @@ class MethodsText:
             yield from self._sentence("mitigation" if name in self._table["mitigation"] else "allocation", name)
         if "distance" in result.curve:
             yield from self._sentence("fit", "curve")
-        if result.curve.get("wavenumber") is not None or any("mass" in str(row["observable"]) for row in result.observables):
+        is_about_mass = any("mass" in str(row["observable"]) for row in result.observables)
+        if is_about_mass or result.curve.get("wavenumber") is not None:
             yield "Masses are those of the most common isotopes, for centres of mass and vibrations."
 
     def _integrals(self) -> Iterator[str]:

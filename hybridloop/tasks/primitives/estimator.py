@@ -24,7 +24,7 @@ from hybridloop.algorithms.circuits.pair_rotation import PairRotation
 from hybridloop.algorithms.estimation.estimates import Estimate
 from hybridloop.algorithms.estimation.final import PRECISION_MARGIN, neyman_allocation
 from hybridloop.algorithms.estimation.joint import JointMeasurement, group_jointly
-from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub, whole_jobs
+from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub, merge_counts, whole_jobs
 from hybridloop.compiler.gate_counts import GateCounts
 from hybridloop.errors import InputError, InvalidValue
 from hybridloop.targets.prices import cheap_shots, priced_job_shots
@@ -32,7 +32,6 @@ from hybridloop.tasks.primitives.sampler import RoundJob, check_call, incomplete
 from hybridloop.tasks.primitives.unknown_options import check_attribute, with_answers
 from hybridloop.tasks.replay.same_round import SAME_UNTOLD_RAD
 from hybridloop.tasks.submission.jobs import NOT_SENT
-from hybridloop.tasks.submission.results import merge_counts
 from hybridloop.tasks.submission.rounds import Rounds
 
 MORE_ROUNDS = 3  # variances of the first one are as uncertain as its shots are few

@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
-from hybridloop.algorithms.rounds import SAME_RAD, Counts, FailedPoint, MeasuredPub
+from hybridloop.algorithms.rounds import SAME_RAD, Counts, FailedPoint, MeasuredPub, merge_counts
 from hybridloop.compiler.programs import PubDescription, describe_pub
 from hybridloop.errors import ReplayDiverged
 from hybridloop.journal import RoundRecord
 from hybridloop.journal.held_run import HeldRun
 from hybridloop.journal.revisions import revision_of_stream
 from hybridloop.tasks.replay.same_round import check_same
-from hybridloop.tasks.submission.results import merge_counts, stored_points
+from hybridloop.tasks.submission.results import stored_points
 
 _NOT_STORED = FailedPoint("no earlier revision measured it")
 

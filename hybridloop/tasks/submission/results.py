@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub, proportional_counts
+from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub, merge_counts, proportional_counts
 from hybridloop.azure.answer_body import parse_json
 from hybridloop.azure.job_document import QUIL_RESULTS, checked_amount
 from hybridloop.compiler.languages.qir_output import OutputLayout
@@ -255,17 +255,6 @@ def lost_shots(parts: Sequence[Slice], counts: Sequence[Counts], target: Target)
     if not target.samples or target.debiases:
         return 0
     return sum(part.shots - measured.shots for part, measured in zip(parts, counts, strict=True))
-
-
-def merge_counts(parts: Sequence[Counts]) -> Counts:
-    """Return the sum of the counts of one point's parts."""
-    if len(parts) == 1:
-        return parts[0]
-    rows = np.concatenate([part.outcomes for part in parts])
-    outcomes, where = np.unique(rows, axis=0, return_inverse=True)
-    counts = np.zeros(len(outcomes), dtype=np.int64)
-    np.add.at(counts, where.reshape(-1), np.concatenate([part.counts for part in parts]))
-    return Counts(parts[0].num_bits, outcomes, counts, all(part.exact for part in parts))
 
 
 def expand_bits(counts: Counts, positions: Sequence[int], num_bits: int) -> Counts:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hybridloop.algorithms.rounds import Counts
+from hybridloop.algorithms.rounds import Counts, merge_counts
 from hybridloop.targets import find_target
 from hybridloop.tasks.submission.job_ids import JobKey, RoundKey
 from hybridloop.tasks.submission.jobs import JobSpec
@@ -16,7 +16,6 @@ from hybridloop.tasks.submission.results import (
     UnreadableResult,
     expand_bits,
     largest_remainder,
-    merge_counts,
     read_counts,
     read_results_v2,
 )
