@@ -43,10 +43,10 @@ def refused(result: CommandResult, home: Path) -> str:
 FILES: dict[str, tuple[str, ...]] = {
     "integrals cut in a line": ("run vqe FILE", "bad.fcidump", H2[: len(H2) // 2], "problem, line 7: bad:"),
     "no empty orbital": (
-        "run vqe FILE",
+        "run vqe FILE --ansatz uccsd",
         "bad.fcidump",
         H2.replace("NELEC= 2", "NELEC= 4"),
-        "ansatz: uccsd has no excitation",
+        "--ansatz: uccsd has no excitation",
     ),
     "a graph": (
         "run vqe FILE",

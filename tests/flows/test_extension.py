@@ -163,7 +163,8 @@ def test_observables_go_on_over_ten_seeds_within_their_errors(emulator: Emulator
 def test_an_extension_of_what_is_reached_takes_no_job_and_moves_no_digit(emulator: Emulator) -> None:
     first, workspace = begun(emulator, "vqe", H3, **OF_H3)
     again = hl.resume(first.run_key, precision=0.5 * (0.01 + (first.standard_error or 0.0)), workspace=workspace)
-    assert (again.jobs, again.value) == (first.jobs, pytest.approx(first.value, abs=1e-12))
+    assert again.jobs == first.jobs
+    assert again.value == pytest.approx(first.value, abs=1e-12)
     values = [[row["value"] for row in each.observables] for each in (first, again)]
     assert values[1] == pytest.approx(values[0], abs=1e-12)
 

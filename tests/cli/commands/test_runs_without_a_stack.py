@@ -79,6 +79,8 @@ REFUSED = {  # of a run that has ended: the option with a value, and what its re
     "max_rounds": ("5", "does not reach further"),
     "precision": ("0.5", "does not reach further"),
     "tolerance": ("0.9", "does not reach further"),
+    "observable_precision": ("0.01", "does not reach further"),
+    "observables": ("spin", "does not reach further"),
     "extend_to": ("3", "a run of vqe can't be resumed"),
     **dict.fromkeys(("deadline", "detach_after"), ("1h", "has ended")),
     **dict.fromkeys(("requests_in_flight", "requests_per_second"), ("7", "has ended")),
@@ -108,6 +110,7 @@ def test_a_program_that_is_no_prefect_server_is_named_as_such(body: bytes, run_c
 
 def test_no_option_of_a_resume_is_ignored(runs: Hybridloop, journal: Journal) -> None:
     limits = {"max_jobs": 10, "max_shots": 10, "max_cost": {"USD": 10.0}, "precision": 0.01, "tolerance": 0.01}
+    limits["observables"] = {"dipole": None}
     add(journal, "ended", "converged", **limits)
     assert {option.name for option in resume_options()} == REFUSED.keys()
     for name, (value, said) in REFUSED.items():
