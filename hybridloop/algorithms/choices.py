@@ -31,3 +31,6 @@ class GraphObjective(enum.StrEnum):
 
     MAX_CUT = "max-cut"
     INDEPENDENT_SET = "independent-set"
+
+
+OF_ORBITALS, OF_SYMMETRY = "orbitals=", "symmetry="  # beginnings of active spaces that list their orbitals

@@ -18,7 +18,7 @@ from hybridloop.algorithms.outcome import Outcome, RoundProgress
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.problems.masses import reduced_mass
 from hybridloop.algorithms.problems.molecule import Molecule
-from hybridloop.algorithms.problems.natural_orbitals import common_size, size_doubt
+from hybridloop.algorithms.problems.natural_orbitals import common_size, space_doubt
 from hybridloop.algorithms.rounds import FailedPoint, RoundCounter, RunRound
 from hybridloop.descriptions.scan import ScanSettings
 from hybridloop.errors import InputError
@@ -84,7 +84,7 @@ class PreparedScan(PreparedAlgorithm):
             outcomes.append(outcome)
             rows.append(_row(name, outcome, point, counter) | coordinates[i])
             open_ends += [] if outcome.converged else [f"{name}: {outcome.reason}"]
-            doubts = [*filter(None, [size_doubt(point.facts.orbitals)]), *outcome.warnings]
+            doubts = [*filter(None, [space_doubt(point.facts.orbitals)]), *outcome.warnings]
             warnings += [f"{name}: {doubt}" for doubt in doubts]
         return replace(
             outcomes[0],
@@ -269,7 +269,7 @@ def _row(name: str, outcome: Outcome, point: PreparedGroundState, counter: Round
         "start": point.choices.get(START),
         "reason": outcome.reason,
         "choices": [*choices, *filter(None, [facts.orbitals])],
-        "note": "; ".join(filter(None, [facts.note(), size_doubt(facts.orbitals)])) or None,
+        "note": "; ".join(filter(None, [facts.note(), space_doubt(facts.orbitals)])) or None,
         "parameters": list(outcome.parameters),
     }
 

@@ -13,7 +13,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from hybridloop.algorithms.problems.energy_units import PER_HARTREE, amount_text
-from hybridloop.algorithms.problems.natural_orbitals import size_doubt
+from hybridloop.algorithms.problems.natural_orbitals import space_doubt
 from hybridloop.descriptions import Value
 from hybridloop.results.fitted_text import CLAUSES, SENTENCES, fitted, wrapped
 from hybridloop.results.live import name_of_progress
@@ -196,7 +196,7 @@ def _of_energy(result: RunResult, unit: str | None) -> Iterator[tuple[str, str]]
         yield "spin", spin.rpartition("; ")[2]
     if result.observables and not is_scan(result):
         yield "beside", "; ".join(f"{row['observable']} {observable_text(row)}" for row in result.observables)
-    if (size := next(filter(None, map(size_doubt, result.choices)), None)) is not None:
+    if (size := next(filter(None, map(space_doubt, result.choices)), None)) is not None:
         yield "space", size
 
 

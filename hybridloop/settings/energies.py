@@ -174,7 +174,8 @@ class MoleculeSettings(RunSettings):
     active_space: ActiveSpace | None = Field(
         None,
         description="active electrons and orbitals, the others are frozen or empty; or auto, by the occupations of "
-        "MP2, or auto:4,4, this many of MP2's natural orbitals",
+        "MP2, or auto:4,4, this many of MP2's natural orbitals; orbitals=3,4,7, counted from 1, or symmetry=A1:2,B2:1, "
+        "of a geometry's symmetry those nearest to the gap, with the electrons that they have",
         examples=["4,4"],
     )
     frozen_core: int = Field(0, ge=0, le=100, description="number of lowest orbitals that stay doubly occupied")

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
+from hybridloop.algorithms.choices import OF_ORBITALS, OF_SYMMETRY
 from hybridloop.algorithms.problems.energy_units import ENERGY_PATTERN, parse_energy
 from hybridloop.algorithms.problems.numbers import parse_decimal
 from hybridloop.targets.prices import UNITS, Unit
@@ -115,18 +116,37 @@ AUTO_SPACE: Literal["auto"] = "auto"
 def _parse_space(value: object) -> object:
     if not isinstance(value, str):
         return value
-    text = re.sub(r"\s+", "", value.lower()).removeprefix("(").removesuffix(")")
+    text = re.sub(r"\s+", "", value).removeprefix("(").removesuffix(")")
+    kind, is_listed, listed = text.partition("=")
+    if is_listed:
+        return _parse_listed_space(f"{kind.lower()}=", listed)
+    text = text.lower()
     if text == AUTO_SPACE or _SIZED_SPACE.fullmatch(text):
         return text
     if text.startswith(AUTO_SPACE) or text.count(",") != 1:
-        raise ValueError("must be electrons and orbitals, for example 4,4, or auto, or both: auto:4,4")
+        forms = "auto, auto:4,4, orbitals=3,4,7 or symmetry=A1:2,B2:1"
+        raise ValueError(f"must be electrons and orbitals, for example 4,4, or {forms}")
     return split_at_commas(text)
 
 
+def _parse_listed_space(kind: str, listed: str) -> str:
+    if not _LISTED_SPACE.fullmatch(kind + listed):
+        raise ValueError("must be orbitals from 1 on (orbitals=3,4,7), or how many of each symmetry (symmetry=A1:2)")
+    parts = listed.split(",")
+    if len({part.partition(":")[0] for part in parts}) < len(parts):
+        raise ValueError("must have each orbital or symmetry once")
+    return kind + ",".join(sorted(parts, key=int) if kind == OF_ORBITALS else parts)
+
+
+_NUMBER = "[1-9][0-9]{0,3}"
+_OF_ONE_SYMMETRY = r"[A-Za-z][A-Za-z0-9'\"]{0,9}:[1-9][0-9]{0,2}"
+_LISTED = f"{OF_ORBITALS}{_NUMBER}(,{_NUMBER}){{0,99}}"
+_BY_SYMMETRY = f"{OF_SYMMETRY}{_OF_ONE_SYMMETRY}(,{_OF_ONE_SYMMETRY}){{0,31}}"
+_LISTED_SPACE = re.compile(f"{_LISTED}|{_BY_SYMMETRY}", re.ASCII)
 _SIZED_SPACE = re.compile(r"auto:([0-9]{1,4}),([1-9][0-9]{0,3})")
 _Pair = tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=1)]]
-_Automatic = Annotated[str, Field(pattern=r"^auto(:[0-9]{1,4},[1-9][0-9]{0,3})?$")]
-ActiveSpace = Annotated[_Pair | _Automatic, BeforeValidator(_parse_space, json_schema_input_type=_Pair | str)]
+_Text = Annotated[str, Field(pattern=rf"^(auto(:[0-9]{{1,4}},[1-9][0-9]{{0,3}})?|{_LISTED}|{_BY_SYMMETRY})$")]
+ActiveSpace = Annotated[_Pair | _Text, BeforeValidator(_parse_space, json_schema_input_type=_Pair | str)]
 
 
 def _angles_or(refusal: str) -> BeforeValidator:

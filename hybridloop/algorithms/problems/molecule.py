@@ -5,6 +5,7 @@ Frozen core orbitals stay doubly filled: they enter the constant and a mean fiel
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,6 +16,9 @@ from hybridloop.errors import InputError, ProblemError
 
 MAX_INTEGRAL = 1e9  # hartree: far above any molecule's, and products of many stay finite
 SYMMETRY_TOLERANCE = 1e-8  # hartree: files print at least 8 digits, and symmetry-equivalent integrals are copies
+
+
+Orbitals = slice | list[int]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,10 +38,10 @@ class Dipole:
         """Return the operator in the orbitals whose columns are given in its own."""
         return replace(self, matrices=np.einsum("pa,xpq,qb->xab", orbitals, self.matrices, orbitals))
 
-    def within(self, filled: slice, active: slice) -> Dipole:
+    def within(self, filled: Orbitals, active: Orbitals) -> Dipole:
         """Return the operator over active orbitals, beside doubly filled ones."""
-        constant = self.constant + 2.0 * np.einsum("xii->x", self.matrices[:, filled, filled])
-        return replace(self, constant=constant, matrices=self.matrices[:, active, active])
+        constant = self.constant + 2.0 * np.einsum("xii->x", self.matrices[:, filled][:, :, filled])
+        return replace(self, constant=constant, matrices=self.matrices[:, active][:, :, active])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,7 +59,7 @@ class Coefficients:
         """Return those of orbitals whose columns are given in these."""
         return replace(self, orbitals=self.orbitals @ orbitals)
 
-    def within(self, filled: slice, active: slice) -> Coefficients:
+    def within(self, filled: Orbitals, active: Orbitals) -> Coefficients:
         """Return those of active orbitals, beside further doubly filled ones."""
         return Coefficients(self.orbitals[:, active], np.hstack([self.filled, self.orbitals[:, filled]]))
 
@@ -204,16 +208,37 @@ def active_space(molecule: Molecule, electrons: int, orbitals: int) -> Molecule:
         )
         remedy = f"Give {max(alpha, beta, 1)} to {molecule.norb - core} active orbitals."
         raise InputError("active_space", problem, remedy)
-    filled, active = slice(0, core), slice(core, core + orbitals)
+    return within_orbitals(molecule, list(range(core)), list(range(core, core + orbitals)))
+
+
+def listed_space(molecule: Molecule, numbers: Sequence[int]) -> tuple[list[int], list[int]]:
+    """Return the orbitals that stay filled, and the active ones, for a list of the latter that counts from 1.
+
+    They keep the electrons that they have in Hartree-Fock. Raises InputError for a list that does not fit.
+    """
+    fewer, more = sorted(molecule.electrons)
+    active = [number - 1 for number in sorted(numbers)]
+    if active[-1] >= molecule.norb:
+        problem = f"there is no orbital {active[-1] + 1} of {molecule.source}, which has {molecule.norb}"
+        raise InputError("active_space", problem, f"Give numbers from 1 to {molecule.norb}.")
+    if left := [p + 1 for p in range(fewer, more) if p not in active]:
+        problem = f"orbital {left[0]} has one electron, so that it can't be left out"
+        raise InputError("active_space", problem, f"List {', '.join(map(str, left))} too.")
+    return [p for p in range(fewer) if p not in active], active
+
+
+def within_orbitals(molecule: Molecule, filled: list[int], active: list[int]) -> Molecule:
+    """Return the molecule in its `active` orbitals, beside doubly `filled` ones; see `active_space`."""
     one, two = molecule.one_body, molecule.two_body
-    coulomb = np.einsum("pqii->pq", two[:, :, filled, filled])
-    exchange = np.einsum("piiq->pq", two[:, filled, filled, :])
+    coulomb = np.einsum("pqii->pq", two[:, :, filled][:, :, :, filled])
+    exchange = np.einsum("piiq->pq", two[:, filled][:, :, filled])
     field = one + 2.0 * coulomb - exchange
-    energy = molecule.core_energy + float(np.trace((one + field)[filled, filled]))
-    inside = two[active, active, active, active]
-    source = f"{molecule.source} ({electrons}e, {orbitals}o)"
-    is_part = molecule.is_active_space or orbitals < molecule.norb
-    one, two, counts = field[active, active], inside, (alpha, beta)
+    energy = molecule.core_energy + float(np.trace((one + field)[filled][:, filled]))
+    inside = two[active][:, active][:, :, active][:, :, :, active]
+    alpha, beta = (count - len(filled) for count in molecule.electrons)
+    source = f"{molecule.source} ({alpha + beta}e, {len(active)}o)"
+    is_part = molecule.is_active_space or len(active) < molecule.norb
+    one, two, counts = field[active][:, active], inside, (alpha, beta)
     dipole = None if molecule.dipole is None else molecule.dipole.within(filled, active)
     return Molecule(
         *(one, two, counts, energy, source),

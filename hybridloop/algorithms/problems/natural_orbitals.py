@@ -12,9 +12,17 @@ from itertools import combinations_with_replacement
 import numpy as np
 from numpy.typing import NDArray
 
+from hybridloop.algorithms.choices import OF_ORBITALS, OF_SYMMETRY
 from hybridloop.algorithms.problems.eigenvectors import pivoted_eigenvectors
 from hybridloop.algorithms.problems.energy_units import CHEMICAL_ACCURACY
-from hybridloop.algorithms.problems.molecule import Molecule, active_space, frozen_core, rotate_orbitals
+from hybridloop.algorithms.problems.molecule import (
+    Molecule,
+    active_space,
+    frozen_core,
+    listed_space,
+    rotate_orbitals,
+    within_orbitals,
+)
 from hybridloop.errors import InputError
 
 THRESHOLD = 0.02  # electrons: P. Pulay and T. P. Hamilton, J. Chem. Phys. 88, 4926 (1988)
@@ -23,6 +31,9 @@ SAME_OCCUPATION = 1e-3  # electrons: orbitals this close, such as a pair of π o
 MOST_COUPLING = 1e-3  # hartree: far above what a converged calculation leaves
 OF_SPACE = "the exact and the correlation energy are those of this space"
 TOO_SMALL = "the active space is too small"
+CUTS = "the active space cuts degenerate orbitals"
+SAME_LEVEL = 1e-5  # hartree or electrons: far above what a converged calculation leaves between degenerate orbitals
+_MOST_NAMED = 3
 LEAST_GAP = 0.1  # hartree: a smaller denominator, as of degenerate orbitals, counts as this
 
 
@@ -89,24 +100,31 @@ def choose_active_space(molecule: Molecule, size: tuple[int, int] | None = None)
         first, end = _suggested(natural)
         size = sum(molecule.electrons) - 2 * first, end - first
     space = active_space(natural.molecule, *size)
-    return replace(space, orbitals_reason=_reason(natural, space))
+    cut = _cut(natural.molecule, *_contiguous(natural.molecule, *size), natural.occupations)
+    return replace(space, orbitals_reason="; ".join([_reason(natural, space), *cut]))
 
 
 def part_of(molecule: Molecule, space: tuple[int, int] | str | None, core: int) -> Molecule:
     """Return the molecule in an active space, or with `core` frozen orbitals, and why.
 
-    A space is electrons and orbitals, `auto`, or `auto:4,4`. A molecule that was reduced to the same one where its
-    integrals were made stays as it is. Raises InputError for a space that does not fit.
+    A space is electrons and orbitals, `auto`, `auto:4,4`, or a list as `orbitals=3,4,7`. A molecule that was reduced to
+    the same one where its integrals were made stays as it is. Raises InputError for a space that does not fit.
     """
     text = space if isinstance(space, str) else ",".join(map(str, space)) if space else f"core {core}" if core else ""
     if text in ("", molecule.space):
         return molecule
-    if isinstance(space, str):
+    if isinstance(space, str) and space.startswith(OF_SYMMETRY):
+        problem = f"{molecule.source} has its integrals already, without labels of its orbitals' symmetries"
+        raise InputError("active_space", problem, "Give a geometry, or orbitals by their numbers: orbitals=3,4,7.")
+    if isinstance(space, str) and space.startswith(OF_ORBITALS):
+        part = in_listed_orbitals(molecule, [int(number) for number in space.removeprefix(OF_ORBITALS).split(",")])
+    elif isinstance(space, str):
         size = space.partition(":")[2]
         electrons, _, orbitals = size.partition(",")
         part = choose_active_space(molecule, (int(electrons), int(orbitals)) if size else None)
     else:
-        part = with_reason(active_space(molecule, *space) if space else frozen_core(molecule, core), molecule)
+        small = active_space(molecule, *space) if space else frozen_core(molecule, core)
+        part = with_reason(small, molecule, *_contiguous(molecule, sum(small.electrons), small.norb))
     return replace(part, space=text)
 
 
@@ -123,14 +141,39 @@ def common_size(molecules: Sequence[Molecule]) -> tuple[int, int]:
     return sum(molecules[0].electrons) - 2 * first, end - first
 
 
-def with_reason(space: Molecule, whole: Molecule) -> Molecule:
+def in_listed_orbitals(molecule: Molecule, numbers: Sequence[int], labels: Sequence[str] = ()) -> Molecule:
+    """Return the molecule in its orbitals of these numbers, from 1 on, and why; `labels` are those of all orbitals.
+
+    Raises InputError for a list that does not fit.
+    """
+    filled, active = listed_space(molecule, numbers)
+    names = [f"{p + 1} ({labels[p]})" if labels else f"{p + 1}" for p in active]
+    part = with_reason(within_orbitals(molecule, filled, active), molecule, filled, active)
+    size, *others = part.orbitals_reason.split("; ")
+    return replace(part, orbitals_reason="; ".join([f"{size}: {', '.join(names)}", *others]) if others else "")
+
+
+def orbital_energies(molecule: Molecule) -> NDArray[np.float64]:
+    """Return the energy of each orbital in hartree: the mean of both spins' in an open shell."""
+    energies: NDArray[np.float64] = 0.5 * (np.diag(_fock(molecule, 0)) + np.diag(_fock(molecule, 1)))
+    return energies
+
+
+def _contiguous(molecule: Molecule, electrons: int, orbitals: int) -> tuple[list[int], list[int]]:
+    """Return the filled and the active orbitals of a space around the highest occupied one."""
+    core = (sum(molecule.electrons) - electrons) // 2
+    return list(range(core)), list(range(core, core + orbitals))
+
+
+def with_reason(space: Molecule, whole: Molecule, filled: Sequence[int], active: Sequence[int]) -> Molecule:
     """Return an active space of a molecule's own orbitals with what it leaves out; the whole molecule as it is."""
     if space.norb == whole.norb:
         return space
     parts = [_size(space, whole), OF_SPACE]
     if _coupling(whole) <= MOST_COUPLING:
-        natural = natural_orbitals(whole)
-        parts[1:1] = [_outside(space, natural), *_better(space, natural), *_too_small(space, whole)]
+        natural, empty = natural_orbitals(whole), [p for p in range(whole.norb) if p not in {*filled, *active}]
+        parts[1:1] = [_outside(space, natural), *_better(space, natural), *_too_small(whole, filled, empty)]
+        parts += _cut(whole, filled, active, orbital_energies(whole))
     return replace(space, orbitals_reason="; ".join(parts))
 
 
@@ -146,13 +189,33 @@ def _better(space: Molecule, natural: NaturalOrbitals) -> list[str]:
     return [f"{what}, outside of which are {-1e3 * outside:.1f} mHa"]
 
 
-def _too_small(space: Molecule, whole: Molecule) -> list[str]:
+def _cut(whole: Molecule, filled: Sequence[int], active: Sequence[int], values: NDArray[np.float64]) -> list[str]:
+    """Return a sentence about orbitals inside of a space that are degenerate with others outside.
+
+    `values` has a number for each orbital, which degenerate ones share: its energy, or its occupation.
+    """
+    fewer, more = sorted(whole.electrons)
+    parts = [range(fewer), range(more, whole.norb)]
+    outside = [p for p in range(whole.norb) if p not in active]
+    pairs = [
+        (p + 1, q + 1)
+        for part in parts
+        for p in active
+        for q in outside
+        if p in part and q in part and abs(values[p] - values[q]) < SAME_LEVEL
+    ]
+    if not pairs:
+        return []
+    named = ", ".join(f"{p} (inside) and {q}" for p, q in pairs[:_MOST_NAMED])
+    return [f"{CUTS}: {named}, so that its energy depends on how these are turned; take all of them or none"]
+
+
+def _too_small(whole: Molecule, filled: Sequence[int], empty: Sequence[int]) -> list[str]:
     """Return a sentence about orbitals outside of a space that Pulay's and Hamilton's threshold would have inside."""
-    density, first = _energy_and_density(whole)[1], (sum(whole.electrons) - sum(space.electrons)) // 2
-    end = first + space.norb
-    filled = np.linalg.eigvalsh(density[:first, :first]).min(initial=2.0)
-    empty = np.linalg.eigvalsh(density[end:, end:]).max(initial=0.0)
-    correlated = [number for number, away in ((filled, 2.0 - filled), (empty, empty)) if away > THRESHOLD]
+    density = _energy_and_density(whole)[1]
+    least = np.linalg.eigvalsh(density[np.ix_(filled, filled)]).min(initial=2.0)
+    most = np.linalg.eigvalsh(density[np.ix_(empty, empty)]).max(initial=0.0)
+    correlated = [number for number, away in ((least, 2.0 - least), (most, most)) if away > THRESHOLD]
     if not correlated:
         return []
     numbers, bounds = " and one ".join(f"{number:.3f}" for number in correlated), f"{THRESHOLD:g} and {2 - THRESHOLD:g}"
@@ -162,9 +225,9 @@ def _too_small(space: Molecule, whole: Molecule) -> list[str]:
     return [f"{TOO_SMALL}: {what}"]
 
 
-def size_doubt(reason: str) -> str | None:
-    """Return the sentence of a space's reason that says that it is too small, if there is one."""
-    return next((part for part in reason.split("; ") if part.startswith(TOO_SMALL)), None)
+def space_doubt(reason: str) -> str | None:
+    """Return the sentences of a space's reason that say that it is too small, or cuts what belongs together."""
+    return "; ".join(part for part in reason.split("; ") if part.startswith((TOO_SMALL, CUTS))) or None
 
 
 def checked_orbitals(molecule: Molecule, setting: str = "active_space") -> NaturalOrbitals:
@@ -215,7 +278,7 @@ def _reason(natural: NaturalOrbitals, space: Molecule) -> str:
         f"{_size(space, natural.molecule)}, which have {inside} electrons in second-order perturbation theory (MP2)",
         f"the nearest of the others have {' and '.join(nearest)}" if nearest else "",
         _outside(space, natural) if nearest else "",
-        *_too_small(space, natural.molecule),
+        *_too_small(natural.molecule, range(first), range(end, natural.molecule.norb)),
         OF_SPACE if nearest else "",
     ]
     return "; ".join(part for part in parts if part)

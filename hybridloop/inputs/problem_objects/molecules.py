@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
+from hybridloop.algorithms.choices import OF_SYMMETRY
 from hybridloop.algorithms.geometries import Atom, Geometry, LengthUnit, formula, shortest_distance
 from hybridloop.errors import InputError
 from hybridloop.inputs.problem_objects import not_a_problem
@@ -89,6 +90,8 @@ def integrals_of(atoms: Sequence[Atom], source: str, options: GeometryOptions, s
         built: Any = gto.M(
             atom=list(atoms), basis=basis, ecp=potentials, charge=charge, spin=spin, unit="Angstrom", verbose=0
         )
+        if str(options.active_space).startswith(OF_SYMMETRY):
+            built.build(symmetry=True)
         found = _molecule_of_field(scf.RHF(built), source, options)
         assert found.geometry is not None
         return replace(found, geometry=replace(found.geometry, stated=stated))
@@ -168,7 +171,8 @@ def _molecule_of_field(field: Any, source: str, options: GeometryOptions) -> Mol
     from pyscf import ao2mo, mcscf, scf
 
     from hybridloop.algorithms.problems.molecule import Coefficients
-    from hybridloop.algorithms.problems.natural_orbitals import part_of
+    from hybridloop.algorithms.problems.natural_orbitals import in_listed_orbitals, part_of
+    from hybridloop.inputs.problem_objects.symmetries import nearest_of_symmetries, orbital_symmetries
 
     if isinstance(field, scf.uhf.UHF | scf.ghf.GHF):
         problem = f"the orbitals of a {type(field).__name__} differ by spin, and restricted ones are needed"
@@ -195,7 +199,12 @@ def _molecule_of_field(field: Any, source: str, options: GeometryOptions) -> Mol
         found = _molecule(one, two, field.mol.nelec, field.energy_nuc(), source)
         coefficients = Coefficients(orbitals, orbitals[:, :0])
         found = replace(found, dipole=_dipole_of(field.mol, orbitals), coefficients=coefficients)
-        found = part_of(found, space, options.frozen_core)
+        if isinstance(space, str) and space.startswith(OF_SYMMETRY):
+            labels = orbital_symmetries(field.mol, orbitals)
+            numbers = nearest_of_symmetries(found, labels, space)
+            found = replace(in_listed_orbitals(found, numbers, labels), space=space)
+        else:
+            found = part_of(found, space, options.frozen_core)
     return replace(found, geometry=_geometry_of(field.mol))
 
 

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from hybridloop.algorithms.choices import OF_ORBITALS, OF_SYMMETRY
 from hybridloop.algorithms.geometries import Geometry
 from hybridloop.compiler.stored_gates import stored_gate_counts
 from hybridloop.data import load_table
@@ -41,6 +42,11 @@ def _means(geometry: Geometry) -> str:
 def _space(space: object) -> str:
     """Return how the settings chose the active orbitals."""
     size = str(space) if isinstance(space, str) else ",".join(map(str, space)) if isinstance(space, Sequence) else ""
+    if size.startswith(OF_ORBITALS):
+        return f"The active space has the Hartree-Fock orbitals {size.removeprefix(OF_ORBITALS).replace(',', ', ')}"
+    if size.startswith(OF_SYMMETRY):
+        counts = size.removeprefix(OF_SYMMETRY).replace(":", " (").replace(",", "), ")
+        return f"The active space has, of each symmetry, the orbitals nearest to the gap: {counts})"
     name, _, number = size.partition(":")
     electrons, _, orbitals = (number or name).partition(",")
     of = f" of {electrons} electrons in {orbitals} orbitals" if orbitals else ""

@@ -17,7 +17,7 @@ from hybridloop.algorithms.problems.natural_orbitals import (
     choose_active_space,
     natural_orbitals,
     part_of,
-    size_doubt,
+    space_doubt,
 )
 from hybridloop.errors import InputError
 
@@ -116,9 +116,9 @@ def test_a_space_without_a_correlated_orbital_is_too_small(
 ) -> None:
     """PySCF's MP2 density over the orbitals outside has the same occupations, where no gap is small."""
     molecule, calculation = computed(geometry)
-    doubt = size_doubt(part_of(molecule, size, 0).orbitals_reason)
+    doubt = space_doubt(part_of(molecule, size, 0).orbitals_reason)
     assert (doubt is not None) == is_too_small
-    assert size_doubt(part_of(molecule, "auto", 0).orbitals_reason) is None
+    assert space_doubt(part_of(molecule, "auto", 0).orbitals_reason) is None
     if doubt is not None:
         density = mp.MP2(calculation).run().make_rdm1()
         end = sum(molecule.electrons) // 2 + size[1] - size[0] // 2
@@ -127,8 +127,11 @@ def test_a_space_without_a_correlated_orbital_is_too_small(
 
 
 def test_a_space_outside_of_which_mp2_fails_is_too_small() -> None:
-    doubt = size_doubt(part_of(computed("N 0 0 0; N 0 0 2.5")[0], (2, 2), 0).orbitals_reason)
-    assert doubt == "the active space is too small: orbitals outside of it are so correlated that MP2 fails"
+    doubt = space_doubt(part_of(computed("N 0 0 0; N 0 0 2.5")[0], (2, 2), 0).orbitals_reason)
+    assert doubt is not None
+    small, cut = doubt.split("; ", 1)
+    assert small == "the active space is too small: orbitals outside of it are so correlated that MP2 fails"
+    assert cut.startswith("the active space cuts degenerate orbitals: 7 (inside) and 6, 8 (inside) and 9")
 
 
 def test_a_long_chain_gets_as_many_orbitals_as_are_simulated() -> None:
