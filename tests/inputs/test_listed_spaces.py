@@ -47,7 +47,7 @@ def built_of(atoms: str, options: dict[str, Any], **more: Any) -> Any:
 
 
 def electrons_of(field: Any, numbers: list[int]) -> int:
-    return int(round(sum(field.mo_occ[number - 1] for number in numbers)))
+    return int(sum(field.mo_occ[number - 1] for number in numbers) + 0.5)
 
 
 @pytest.mark.parametrize(("atoms", "options", "numbers"), TEN.values(), ids=TEN)

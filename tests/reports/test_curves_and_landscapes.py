@@ -10,18 +10,19 @@ import numpy as np
 import pytest
 from matplotlib.container import ErrorbarContainer
 
+import hybridloop as hl
 from hybridloop.errors import InputError
 from hybridloop.flows.sweep_execution.results import SweepResult
 from hybridloop.reports.bundle.archive import read_bundle
 from hybridloop.reports.plots import draw
-from hybridloop.reports.plots.curves import curve, find_axis, smooth
+from hybridloop.reports.plots.curves import curve, find_axis
 from hybridloop.reports.plots.landscape import of_qaoa
 from hybridloop.reports.plots.request import PlotRequest
 from hybridloop.results.result import RunResult
 from hybridloop.runs.stored_run import StoredRun
+from tests.conftest import Emulator
 
 pyscf = pytest.importorskip("pyscf")
-LENGTHS = np.linspace(0.4, 2.5, 8)
 
 
 def h2_energy(length: float) -> float:
@@ -36,13 +37,35 @@ def rows_of(names: list[str], **columns: list[Any]) -> list[dict[str, Any]]:
     return [{"problem": name, **{key: column[k] for key, column in values.items()}} for k, name in enumerate(names)]
 
 
-def test_the_smooth_curve_is_near_the_exact_energies_between_its_points() -> None:
-    at, energies = smooth(LENGTHS.tolist(), [h2_energy(length) for length in LENGTHS])
-    between = slice(15, None, 40)
-    exact = [h2_energy(length) for length in at[between]]
-    assert len(exact) == 5
-    assert np.abs(energies[between] - exact).max() < 1.6e-3  # chemical accuracy
-    assert set(LENGTHS) <= set(at)
+@pytest.mark.usefixtures("own_journal")
+def test_the_line_of_a_scan_has_exact_energies_alone(emulator: Emulator) -> None:
+    result = hl.scan(
+        ["H 0 0 0; H 0 0 {0.5:3.0:6}"], seed=3, precision=0.01, host="plain", workspace=emulator.workspace()
+    )
+    lines = {str(line.get_label()): np.asarray(line.get_xydata(), float) for line in result.plot().axes[0].lines}
+    drawn = lines["exact"]
+    assert len(drawn) > 30
+    assert {row["coordinate"] for row in result.table} <= set(drawn[:, 0].tolist())
+    for length, energy in drawn[::5]:
+        assert energy == pytest.approx(h2_energy(length), abs=1e-7)
+    assert drawn[:, 1].min() == pytest.approx(-1.1373, abs=5e-4)
+    for length, energy in lines["Hartree-Fock"][::9]:
+        assert energy == pytest.approx(hartree_fock(length), abs=1e-7)
+
+
+def hartree_fock(length: float) -> float:
+    from pyscf import gto, scf
+
+    return float(scf.RHF(gto.M(atom=f"H 0 0 0; H 0 0 {length}", basis="sto-3g", verbose=0)).run().e_tot)
+
+
+def test_without_what_was_computed_between_them_there_are_points_alone() -> None:
+    names = ["h2-0.3", "h2", "h2-1.6"]
+    rows = rows_of(names, exact=[-0.6, -1.13, -1.0], reference=[-0.59, -1.11, -0.9])
+    (axes,) = curve("three", rows, ("problem",), "hartree").figure.axes
+    (exact,) = [line for line in axes.lines if line.get_label() == "exact"]
+    assert (exact.get_linestyle(), exact.get_marker()) == ("None", "_")
+    assert np.size(exact.get_xdata()) == 3
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Curve over what was varied: values with error bars, the smooth exact curve, and an axis with its unit."""
+"""Curve over what was varied: values with error bars, exact ones, and an axis with its unit."""
 
 from __future__ import annotations
 
@@ -10,17 +10,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from hybridloop.data import load_table
+from hybridloop.reports.plots.computed_curve import ComputedCurve
 from hybridloop.reports.plots.style import BLUE, GREEN, MUTED, ORANGE, PURPLE, Picture, axes_of, hover, legend
 from hybridloop.results.live_text import bar_text
 from hybridloop.results.result_text import measured_text
 
-MIN_SMOOTH = 4  # exact values, below which a curve between them would be a guess
-FINE = 200  # points of a smooth curve
 _LOGARITHMIC = 20.0  # ratio of the largest to the smallest setting, from which its axis is logarithmic
 _MAX_SERIES = 8  # of a plot; more are drawn as one
 _OF_HYDROGEN = "H–H distance (Å)"
@@ -81,10 +79,12 @@ def curve(
     label: str = "",
     quantity: str = "energy",
     fit: Mapping[str, Any] | None = None,
+    computed: ComputedCurve | None = None,
 ) -> Picture:
-    """Draw values with their standard errors over what varied, and exact values as a smooth curve.
+    """Draw values with their standard errors over what varied, and exact values.
 
-    `fit` is the curve's of a scan, whose minimum is marked; else its lowest point is. None: neither.
+    Lines join only what does not vary, or what was `computed` between the points. `fit` is the curve's of a scan, whose
+    minimum is marked; else its lowest point is. None: neither.
 
     A row has `problem`, `value` and `standard_error`, the settings of `varied`, and `exact` and `reference` if they are
     known. Each combination of the other settings, without seeds, is a series. Objectives of several problems are drawn
@@ -99,7 +99,7 @@ def curve(
         return Picture("curve", "No results yet", "No point has a result.", figure)
     axis = find_axis(rows, varied, unit, label)
     positions = tuple(float(number) for number in range(1, len(rows) + 1)) if axis is None else axis.positions
-    _references(axes, rows, positions, axis, is_molecule=unit == "hartree")
+    _references(axes, rows, positions, axis, computed, is_molecule=unit == "hartree")
     series: defaultdict[str, list[tuple[float, Mapping[str, Any]]]] = defaultdict(list)
     for position, row in zip(positions, rows, strict=True):
         series["" if axis is None else _series_label(row, varied, axis)].append((position, row))
@@ -125,33 +125,19 @@ def curve(
     return Picture("curve", f"{quantity.capitalize()} by {axis.label if axis else 'point'}", words, figure)
 
 
-def smooth(positions: Sequence[float], values: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
-    """Return a cubic spline through values at distinct, ascending positions; straight lines for few of them.
-
-    It is a spline in the logarithm of positions above 0: over a distance an energy rises steeply at one end and is flat
-    at the other. For eight distances of H2 from 0.4 to 2.5 Å it is within 0.7 mHa of the exact curve, and a spline in
-    the distance within 22 mHa.
-    """
-    from scipy.interpolate import CubicSpline
-
-    x, y = np.array(positions, float), np.array(values, float)
-    if len(x) < MIN_SMOOTH:
-        return x, y
-    fine = np.union1d(np.linspace(x[0], x[-1], FINE), x)
-    if x[0] > 0:
-        return fine, CubicSpline(np.log(x), y)(np.log(fine))
-    return fine, CubicSpline(x, y)(fine)
-
-
 def _references(
     axes: Axes,
     rows: Sequence[Mapping[str, Any]],
     positions: Sequence[float],
     axis: Axis | None,
+    computed: ComputedCurve | None,
     *,
     is_molecule: bool,
 ) -> None:
-    """Draw the exact and the reference values, once for each problem where the axis is of a setting."""
+    """Draw the exact and the reference values, once for each problem where the axis is of a setting.
+
+    They are joined where they are the same at all positions, and where a curve was computed.
+    """
     reference = "Hartree-Fock" if is_molecule else "mean of all"
     styles = (("reference", MUTED, ":", reference), ("exact", GREEN, "-", "exact"))
     for column, colour, line, label in styles:
@@ -164,13 +150,13 @@ def _references(
                 line, label = _LINES[number % len(_LINES)], f"{reference} of {problem}"
             at = sorted(points)
             values = [points[position] for position in at]
-            if axis is None:
-                axes.plot(at, values, "_", color=colour, markersize=14, label=label)
-                continue
-            drawn = (at, values) if axis.setting else smooth(at, values)
-            axes.plot(*drawn, line, color=colour, linewidth=1.3, label=label)
-            if column == "exact" and not axis.setting:
+            if axis is not None and axis.setting and len(set(values)) == 1:
+                axes.plot(at, values, line, color=colour, linewidth=1.3, label=label)
+            elif computed is not None and axis is not None and not axis.setting:
+                axes.plot(computed.positions, computed.column(column), line, color=colour, linewidth=1.3, label=label)
                 axes.plot(at, values, ".", color=colour, markersize=4)
+            else:
+                axes.plot(at, values, "_", color=colour, markersize=14, label=label)
 
 
 def _as_ratios(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

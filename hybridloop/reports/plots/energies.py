@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from hybridloop.algorithms.problems.energy_units import CHEMICAL_ACCURACY
+from hybridloop.errors import HybridloopError
 from hybridloop.reports.plots import curves
+from hybridloop.reports.plots.computed_curve import computed_curve
 from hybridloop.reports.plots.request import PlotRequest
 from hybridloop.reports.plots.style import BLUE, GREEN, MUTED, ORANGE, Picture, axes_of, legend
 from hybridloop.results.result import RunResult
@@ -98,7 +101,11 @@ def curve(request: PlotRequest) -> Picture | None:
         {**row, **{names[each]: row[each] for each in names}, "standard_error": error_of(row)} for row in result.table
     ]
     title = f"{result.problem}: energy by point"
-    return curves.curve(title, rows, ("problem",), result.unit, label=request.axis, fit=result.curve)
+    computed = None
+    if all(row.get("coordinate") is not None and row["exact"] is not None for row in result.table):
+        with suppress(HybridloopError):  # such as without its journal
+            computed = computed_curve(request.load(), result.table)
+    return curves.curve(title, rows, ("problem",), result.unit, label=request.axis, fit=result.curve, computed=computed)
 
 
 def growth(request: PlotRequest) -> Picture | None:
