@@ -119,13 +119,17 @@ class Outcome:
     true if the final measurement reached the requested precision, `converged` if the search met its own criterion and
     nothing doubts the value, `is_requested` if it ended where the caller asked it to; `reason` says what ended it.
 
-    For a binary problem, `value` is the mean of the objective, in the problem's own sense (with the penalty where
-    assignments can violate a constraint). `best_bitstring` (rightmost character = variable 0) is the best feasible
+    For a binary problem, `value` is the mean of the objective over the feasible shots, in the problem's own sense.
+    `search_value` is what the search minimized, in the same sense, where that is another number: the mean or CVaR of
+    all shots with the penalties of those that break a constraint. `cvar` has the `value` of the best `share` of the
+    feasible shots, and its `standard_error`. `best_bitstring` (rightmost character = variable 0) is the best feasible
     assignment sampled in any round and `best_value` its objective; both are None where there is none.
-    `approximation_ratio` is that of `value`, (value − worst) / (best − worst): 0 for the worst assignment and 1 for the
-    best, None where the optimum is unknown. `optimum` is the best objective that any search found, and a bound that no
-    assignment exceeds, which are equal where the optimum is known. `solution` is the best assignment in the problem's
-    terms, as lines of text by name (partition, cut; chosen, nodes; hold; variables; spins; parts, sums; objective).
+    `best_share` is the share of the final shots that have it, with its 95 % interval. `approximation_ratio` is that
+    of `value`, (value − worst) / (best − worst): 0 for the worst feasible assignment and 1 for the best, None where
+    the optimum is unknown or no shot is feasible. `optimum` is the best objective that any search found, and a
+    bound that no assignment exceeds, which are equal where the optimum is known. `solution` is the best assignment
+    in the problem's terms, as lines of text by name (partition, cut; chosen, nodes; hold; variables; spins; parts,
+    sums; objective).
     `observables` has a row for each further operator that was measured at the final point, of a scan at each `point`:
     its `value`, `standard_error`, `unseen_bound` and `rounding_bound` (in `unit`; None where no job gave them), and
     that of the `simulated` state. One that is `at_these_angles` has no error by those of the angles, which a search
@@ -167,7 +171,12 @@ class Outcome:
     history: tuple[RoundProgress, ...]
     best_bitstring: str | None = None
     best_value: float | None = None
+    best_share: float | None = None
+    best_share_interval95: tuple[float, float] | None = None
     approximation_ratio: float | None = None
+    search_value: float | None = None
+    search_error: float | None = None
+    cvar: Mapping[str, float] = field(default_factory=dict)
     optimum: tuple[float, float] | None = None
     spin_squared: float | None = None
     spin_squared_error: float | None = None

@@ -61,7 +61,8 @@ def _run_algorithm(algorithm: str, problem: Any, options: Mapping[str, Any]) -> 
         result = run(
             algorithm, text, resolved, run_key=run_key, workspace=workspace, on_progress=on_progress, more=more
         )
-        return replace(result, variables=variables_of(problem)) if result.assignment else result
+        names = [str(row["variable"]) for row in result.table if "variable" in row]
+        return replace(result, variables=variables_of(problem, names)) if names else result
 
 
 def run(

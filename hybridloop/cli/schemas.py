@@ -61,6 +61,7 @@ _RUN = {
 }
 _DAMAGED_RUN = {**dict.fromkeys(_RUN), "run_key": str, "status": Literal["damaged"]}
 _SESSION = {"id": str, **_of(_MAYBE, "name target status session_on_job_failure created ended")}
+_SAMPLE = {"count": int, **_of(float, "objective penalty"), "feasible": bool}
 _JOB = {"id": str, **_of(_MAYBE, "name status created ended unit error"), "shots": int | None, "cost": float | None}
 _TARGET = {
     **_of(str, "target provider profile"),
@@ -219,6 +220,7 @@ DOCUMENTS: Mapping[str, Callable[[], Any]] = {
     "sweep": _sweep_result,
     "runs list": lambda: _list(_record("Run", _RUN) | _record("DamagedRun", _DAMAGED_RUN)),
     "runs show": _run_details,
+    "runs samples": lambda: _list(_record("Sample", assignment=dict[str, int], **_SAMPLE)),
     "runs resume": lambda: (
         _run_result() | _missing() | _record("ResumeRequested", run_key=str, resume_requested=bool, status=str)
     ),

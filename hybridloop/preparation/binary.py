@@ -23,8 +23,8 @@ def read_binary(problem: ProblemText, objective: GraphObjective) -> BinaryProble
     return read_binary_problem(text, problem.name, objective, problem.format)
 
 
-def facts_of_binary(problem: BinaryProblem, sense: int, reference: float) -> ProblemFacts:
-    """Return the facts of a problem, with a random mean of what is measured. Raises InputError if none is feasible."""
+def facts_of_binary(problem: BinaryProblem, sense: int) -> ProblemFacts:
+    """Return the facts of a problem, with a mean of random assignments. Raises InputError if none is feasible."""
     problem.check_feasible()
     title = problem.title or f"{problem.kind} of {problem.num_variables} variables"
     if problem.unused:
@@ -33,7 +33,7 @@ def facts_of_binary(problem: BinaryProblem, sense: int, reference: float) -> Pro
     def exact() -> float | None:
         return problem.optimum.found if problem.optimum.is_exact else None
 
-    return ProblemFacts("", problem.num_qubits, sense, reference, exact, title=title)
+    return ProblemFacts("", problem.num_qubits, sense, problem.random_mean, exact, title=title)
 
 
 def shots_of(settings: QaoaSettings | RqaoaSettings, target: Target, least: int) -> int:

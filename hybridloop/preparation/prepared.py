@@ -27,9 +27,10 @@ class ProblemFacts:
 
     `unit` is "hartree", or empty for a dimensionless objective. `num_qubits` is the width of the widest circuit.
     `sense` says whether a lower (-1) or a higher (1) value is better; 0 where rounds measure different quantities.
-    `reference` needs no run: the Hartree-Fock energy, the mean of a Pauli sum's spectrum, or the mean of what
-    is measured over random assignments. `exact` computes the exact value, which may take a second of diagonalization;
-    it gives None where the problem is too large. `note` gives a sentence about the problem to tell with a result.
+    `reference` needs no run: the Hartree-Fock energy, the mean of a Pauli sum's spectrum, or the mean over random
+    feasible assignments, None where it takes too much work. `exact` computes the exact value, which may take a
+    second of diagonalization; it gives None where the problem is too large. `note` gives a sentence about the
+    problem to tell with a result.
     `title` says in a few words what is computed, as it was read: "molecule of 4 electrons in 4 orbitals".
     `orbitals` says why these, if they were chosen automatically. With `is_active_space` a molecule has others too, and
     the exact energy is that of the space.
@@ -39,7 +40,7 @@ class ProblemFacts:
     unit: str
     num_qubits: int
     sense: int
-    reference: float
+    reference: float | None
     exact: Callable[[], float | None]
     note: Callable[[], str | None] = lambda: None
     title: str = ""

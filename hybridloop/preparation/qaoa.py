@@ -12,8 +12,8 @@ from hybridloop.algorithms.binary.problem import BinaryProblem
 from hybridloop.algorithms.estimation.observable import Grouping
 from hybridloop.algorithms.outcome import Outcome, RoundProgress, Table
 from hybridloop.algorithms.qaoa.circuit import QaoaCircuit
-from hybridloop.algorithms.qaoa.comparison import beside_chance, beside_classical, beside_simulation, random_mean
-from hybridloop.algorithms.qaoa.search import QaoaSearch, qaoa
+from hybridloop.algorithms.qaoa.comparison import beside_chance, beside_classical, beside_simulation
+from hybridloop.algorithms.qaoa.search import QaoaResult, QaoaSearch, qaoa
 from hybridloop.algorithms.rounds import RunRound
 from hybridloop.descriptions.qaoa import QaoaSettings
 from hybridloop.errors import InputError
@@ -42,7 +42,7 @@ class PreparedQaoa(PreparedAlgorithm):
     facts: ProblemFacts
     problem: BinaryProblem
     rounds: PlanFacts
-    search: Callable[[RunRound, Callable[[RoundProgress], None]], Outcome]
+    search: Callable[[RunRound, Callable[[RoundProgress], None]], QaoaResult]
     least_shots: int
     choices: Mapping[str, str] = field()
 
@@ -55,11 +55,11 @@ class PreparedQaoa(PreparedAlgorithm):
         """Return the limits of the search, and the final measurement."""
         return self.rounds
 
-    def measure(self, run_round: RunRound, on_progress: OnRound, /) -> Outcome:
+    def measure(self, run_round: RunRound, on_progress: OnRound, /) -> QaoaResult:
         """Search for a good assignment; an optimizer serves one run."""
         return self.search(run_round, on_progress)
 
-    def finish(self, measured: Outcome, _: ClassicalPart, /) -> Outcome:
+    def finish(self, measured: QaoaResult, _: ClassicalPart, /) -> Outcome:
         """Return the outcome beside classical searches, with the best assignment in the problem's terms."""
         outcome = beside_classical(measured, self.problem)
         best, value = outcome.best_bitstring, outcome.best_value
@@ -85,7 +85,7 @@ def prepare_qaoa(
     on_lost = missing_point_policy(settings.failure)
     search.check(ansatz, on_lost)
 
-    def run(run_round: RunRound, on_progress: Callable[[RoundProgress], None]) -> Outcome:
+    def run(run_round: RunRound, on_progress: Callable[[RoundProgress], None]) -> QaoaResult:
         outcome = qaoa(
             ansatz,
             run_round,
@@ -102,7 +102,7 @@ def prepare_qaoa(
 
     sizes = list(ansatz.cost.terms.values())
     rounds = PlanFacts(_search_rounds(settings), 1, deviation=float(np.linalg.norm(sizes)))
-    facts = facts_of_binary(ansatz.problem, -round(binary.sign), binary.sign * random_mean(ansatz) + 0.0)
+    facts = facts_of_binary(ansatz.problem, -round(binary.sign))
     choices = chosen(search=origin, constraints=of_constraints)
     return PreparedQaoa(facts, ansatz.problem, rounds, run, least, choices)
 
@@ -131,5 +131,5 @@ def _check_slack_fits(ansatz: QaoaCircuit, target: Target) -> None:
 def _assignment(problem: BinaryProblem, bitstring: str | None) -> Table:
     if bitstring is None:
         return ()
-    named = zip(problem.labels, reversed(bitstring), strict=True)
-    return tuple({"variable": label, "value": int(bit)} for label, bit in named)
+    values = problem.values_of([int(bit) for bit in reversed(bitstring)]).tolist()
+    return tuple({"variable": label, "value": value} for label, value in zip(problem.labels, values, strict=True))

@@ -56,9 +56,10 @@ class PreparedReference(PreparedAlgorithm):
         exact = self.facts.exact()
         assert isinstance(self.problem, ElectronicProblem)
         assert exact is not None  # `hartree_fock_if_exact` compared it
+        energy = self.problem.molecule.hartree_fock_energy
         alpha, beta = self.problem.molecule.electrons
         spin = 0.5 * abs(alpha - beta)
-        value = max(self.facts.reference, exact)  # equal but for rounding
+        value = max(energy, exact)  # equal but for rounding
         stop = Stop(converged=True, reason=_reason(self.problem))
         facts, _ = examine(stop, value - exact, SAME_STATE, unit="hartree", remedy=str)
         return Outcome(
@@ -82,7 +83,7 @@ def hartree_fock_if_exact(problem: EnergyProblem, facts: ProblemFacts) -> Ansatz
     if not isinstance(problem, ElectronicProblem) or not sum(problem.molecule.electrons):
         return None
     exact = facts.exact()
-    if exact is None or facts.reference - exact > SAME_STATE:
+    if exact is None or problem.molecule.hartree_fock_energy - exact > SAME_STATE:
         return None
     circuit = QuantumCircuit(problem.encoding.num_qubits, name="hartree-fock")
     for qubit in set_bits(problem.reference_state):

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from hybridloop.algorithms.outcome import Outcome, RoundProgress
+from hybridloop.algorithms.outcome import RoundProgress
 from hybridloop.algorithms.qaoa.recursive import rqaoa
+from hybridloop.algorithms.qaoa.search import QaoaResult
 from hybridloop.algorithms.rounds import RunRound
 from hybridloop.descriptions.rqaoa import RqaoaSettings
 from hybridloop.preparation.binary import facts_of_binary, read_binary, shots_of
@@ -33,7 +34,7 @@ def prepare_rqaoa(
     least = recorded_least_shots(recorded.groupings) or target.max_shots
     shots = shots_of(settings, target, least)
 
-    def run(run_round: RunRound, on_progress: Callable[[RoundProgress], None]) -> Outcome:
+    def run(run_round: RunRound, on_progress: Callable[[RoundProgress], None]) -> QaoaResult:
         return rqaoa(
             binary,
             run_round,
@@ -45,5 +46,5 @@ def prepare_rqaoa(
         )
 
     rounds = PlanFacts(max(0, num_qubits - settings.brute_force_below), 0)
-    facts = replace(facts_of_binary(binary, 0, binary.sign * binary.cost.offset), num_qubits=num_qubits)
+    facts = replace(facts_of_binary(binary, 0), num_qubits=num_qubits)
     return PreparedQaoa(facts, binary, rounds, run, least, {})  # each round's problem is smaller than the last one's

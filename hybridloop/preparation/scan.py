@@ -135,7 +135,7 @@ class PreparedScan(PreparedAlgorithm):
         )
         if isinstance(estimate, FailedPoint):
             return not_carried(f"the last point's angles could not be measured here ({estimate.reason})")
-        reference = point.facts.reference
+        reference = point.problem.molecule.hartree_fock_energy
         energies = f"measured {estimate.value:.6f} ± {estimate.standard_error:.6f}, Hartree-Fock is {reference:.6f}"
         if estimate.value + SIGMAS * estimate.standard_error >= reference:
             return not_carried(f"the last point's angles are no better: {energies}")

@@ -33,6 +33,7 @@ COMPARED = (
     *("value", "standard_error", "interval95", "parameters", "is_exact", "rounding_bound", "unseen_bound"),
     "history",
     *("best_bitstring", "best_value", "approximation_ratio", "table", "error_budget", "constraints", "feasible_share"),
+    *("best_share", "search_value", "search_error", "cvar"),
     "observables",
 )
 _TEXTS = frozenset({"start", "reason", "choices"})

@@ -69,8 +69,8 @@ class RunResult:
     `outcome` is the algorithm's, and its fields are attributes of the result too: `value`, `standard_error`, `table`
     and all others. `exact` and `error` (value − exact) are None where the molecule is too large to be diagonalized;
     `reference` is the Hartree-Fock energy. With `is_active_space` they are those of a part of the molecule. For a
-    binary problem `exact` is the optimum, `reference` the mean over random assignments of what is measured, with its
-    penalty.
+    binary problem `exact` is the optimum, `reference` the mean over random feasible assignments, None where it
+    takes too much work.
 
     `jobs` counts each job of a round once, without `retried` ones and `pings`; `shots` are those of `jobs`, and
     `lost_shots` of theirs gave no counts, as each lost a qubit or failed. `cost` is what the service billed, by unit
@@ -99,7 +99,7 @@ class RunResult:
     reason: str = ""
     outcome: Outcome | None = None
     exact: float | None
-    reference: float
+    reference: float | None
     is_active_space: bool = False
     jobs: int
     retried: int
@@ -132,7 +132,12 @@ class RunResult:
     is_precise = _OfOutcome(default=False)
     best_bitstring = _OfOutcome[str | None](None)
     best_value = _OfOutcome[float | None](None)
+    best_share = _OfOutcome[float | None](None)
+    best_share_interval95 = _OfOutcome[tuple[float, float] | None](None)
     approximation_ratio = _OfOutcome[float | None](None)
+    search_value = _OfOutcome[float | None](None)
+    search_error = _OfOutcome[float | None](None)
+    cvar = _OfOutcome[Mapping[str, float]]({})
     optimum = _OfOutcome[tuple[float, float] | None](None)
     spin_squared = _OfOutcome[float | None](None)
     spin_squared_error = _OfOutcome[float | None](None)
@@ -189,7 +194,7 @@ class RunResult:
     @property
     def correlation_recovered(self) -> float | None:
         """Fraction of the correlation energy in `value`: 0 at Hartree-Fock, 1 at the exact energy; None if unknown."""
-        if self.unit != "hartree" or self.error is None or self.exact is None:
+        if self.unit != "hartree" or self.error is None or self.exact is None or self.reference is None:
             return None
         correlation = self.exact - self.reference
         return None if abs(correlation) < MIN_CORRELATION else 1 + self.error / correlation
@@ -214,9 +219,9 @@ class RunResult:
 
     @property
     def assignment(self) -> Mapping[Any, int]:
-        """The best assignment of a binary problem, 0 or 1 by the caller's nodes or variables; empty without one.
+        """The best assignment of a binary problem, by the caller's nodes or variables; empty without one.
 
-        A result that was read from the journal or a file has their names.
+        Values are 0 or 1, of spins −1 or 1. A result that was read from the journal or a file has the names.
         """
         rows = [(str(row["variable"]), row["value"]) for row in self.table if row.keys() == {"variable", "value"}]
         return {self.variables.get(name, name): value for name, value in rows}
@@ -308,6 +313,18 @@ class RunResult:
         if path is not None:
             picture.save(path)
         return picture.figure
+
+    def samples(self, which: str = "final") -> Any:
+        """Return the measured assignments of a QAOA run, as a sequence with `to_dimod` and `to_pandas`.
+
+        They are those of the final measurement, or of all rounds with "search"; each has its `assignment`, `count`,
+        `objective`, whether it is `feasible`, and its `penalty`. They come from the journal. Raises InputError for a
+        run that is not in it, and for one of another algorithm.
+        """
+        samples = import_module("hybridloop.reports.samples")  # a room above, as that of plots
+        journal, stored = import_module("hybridloop.journal"), import_module("hybridloop.runs.stored_run")
+        with journal.open_journal() as opened:
+            return samples.samples_of(stored.load_run(opened, self.run_key), which, self.variables)
 
     def _equals_exact(self, outcome: Outcome, exact: float) -> Fact:
         left, off = outcome.residue or 0.0, outcome.value - exact

@@ -295,7 +295,7 @@ def _in_unit(result: RunResult, unit: str) -> Row:
 
 def _correlation(result: RunResult) -> str | None:
     """Return how much of the correlation energy was found; None for values that have none."""
-    if result.unit != "hartree" or result.value is None:
+    if result.unit != "hartree" or result.value is None or result.reference is None:
         return None
     error = result.error_bar
     name = energy_name("correlation", is_active_space=result.is_active_space)
@@ -334,6 +334,7 @@ def reference_doubt(result: RunResult) -> str | None:
     """Return a sentence if a molecule's energy is not shown to be below that of Hartree-Fock."""
     if result.unit != "hartree" or result.value is None or result.interval95 is None or is_scan(result):
         return None
+    assert result.reference is not None  # of an energy
     gain, doubt = result.reference - result.value, result.interval95[1] - result.value
     if gain > doubt or not result.rounds:  # without a round it is that energy, and shown to be exact
         return None
@@ -357,9 +358,30 @@ def _assignment(result: RunResult) -> Iterator[Row]:
             yield _text_row("with 1", names)
     if result.constraints:
         yield _text_row("feasible", constraints_text(result.constraints, result.feasible_share))
+    if result.best_share is not None:
+        yield Row("share", result.best_share, "", share_text(result))
     yield Row("optimum", result.exact, "", _optimum(result))
     yield _mean(result)
-    yield Row("reference", result.reference, "", f"{result.reference:g} (mean of random assignments)")
+    if result.cvar:
+        cvar, what = result.cvar, "feasible shots" if result.constraints else "shots"
+        text = f"{measured_text(cvar['value'], cvar['standard_error'])} (of the best {cvar['share']:.0%} of the {what})"
+        yield Row("CVaR", cvar["value"], "", text)
+    if result.search_value is not None:
+        penalties = ", with the penalties of shots that break a constraint" if result.constraints else ""
+        text = (
+            f"{measured_text(result.search_value, result.search_error or 0.0)} (what the search minimizes{penalties})"
+        )
+        yield Row("minimized", result.search_value, "", text)
+    of = "feasible " if result.constraints else ""
+    unknown = f"unknown: the mean of random {of}assignments takes too much work"
+    known = unknown if result.reference is None else f"{result.reference:g} (mean of random {of}assignments)"
+    yield Row("reference", result.reference, "", known)
+
+
+def share_text(result: RunResult) -> str:
+    """Return the share of the final shots that have the best assignment's objective, with its 95 % interval."""
+    low, high = result.best_share_interval95 or (0.0, 1.0)
+    return f"{result.best_share:.2%} of the final shots have its objective (95 %: {low:.2%} to {high:.2%})"
 
 
 SIGMAS_OF_STATE = 4.0  # standard errors beyond which one of many operators is not that of the simulated state
@@ -425,18 +447,22 @@ def _optimum(result: RunResult) -> str:
 def way_from_random(result: RunResult) -> tuple[float, str] | None:
     """Return how far the mean is on the way from random assignments to the optimum, 1 at its end, and the end's name.
 
-    Where the optimum is unknown, the end is the best assignment known. None where there is no way to measure by.
+    Where the optimum is unknown, the end is the best assignment known. None where there is no way to measure by, as
+    where no shot is feasible.
     """
+    if result.feasible_share == 0.0:
+        return None
     known = result.optimum and result.optimum[0]
     end, name = (known, "the best known") if result.exact is None else (result.exact, "the optimum")
-    if end is None or result.value is None or end == result.reference:
+    if end is None or result.value is None or result.reference is None or end == result.reference:
         return None
     return (result.value - result.reference) / (end - result.reference), name
 
 
 def _mean(result: RunResult) -> Row:
     way = way_from_random(result)
-    ratio = "" if way is None else f", {way[0]:.1%} of the way from random assignments to {way[1]}"
+    of = "feasible " if result.constraints else ""
+    ratio = "" if way is None else f", {way[0]:.1%} of the way from random {of}assignments to {way[1]}"
     if result.is_exact and not result.rounding_bound:  # computed, not measured
         return Row("objective", result.value, "", f"{result.value:g}{ratio}")
     error = plus_minus(result.standard_error or 0.0, result.rounding_bound)

@@ -262,9 +262,11 @@ def _of_objective(result: RunResult) -> Iterator[tuple[str, str]]:
         yield "feasible", constraints_text(result.constraints, result.feasible_share)
     assert result.value is not None
     way = way_from_random(result)
+    of = "if feasible" if result.constraints and result.feasible_share else ""
     share = "" if way is None else f", {way[0]:.0%} of the way from random to {way[1]}"
     is_computed = result.is_exact and not result.rounding_bound  # as that of a recursion, which is no mean
-    yield "value" if is_computed else "mean", f"{measured_text(result.value, result.error_bar)}{share}"
+    value = f"{measured_text(result.value, result.error_bar)} {of}".rstrip()
+    yield "value" if is_computed else "mean", f"{value}{share}"
 
 
 def _so_far(result: RunResult) -> str:

@@ -91,7 +91,7 @@ RUNS = {
     "run levels": ("h2", "--seed", "7", "--levels", "2", *EXACT),
     "run sqd": ("h4", "--seed", "7", "--max-subspace", "36", "--initial-point", "random"),
     "run scan": ("h2", "h2-1.6", "--seed", "7", "--precision", "0.01"),
-    "run qaoa": ("petersen", "--seed", "7"),
+    "run qaoa": ("petersen", "--seed", "7", "--run-key", "docs-qaoa"),
     "run rqaoa": ("petersen", "--seed", "7", "--brute-force-below", "8"),
 }
 PLANS = {
@@ -110,6 +110,7 @@ OTHERS = {
     "sweep": ("SWEEP",),
     "runs list": (),
     "runs show": ("KEY",),
+    "runs samples": ("docs-qaoa",),
     "runs resume": ("KEY",),
     "runs follow": ("KEY",),
     "runs stop": ("KEY",),

@@ -209,6 +209,7 @@ def test_noise_of_the_target_is_corrected_and_no_warning_doubts_a_bound(own_jour
     result = run_plainly("sqd", emulator.workspace("sqd-noisy"), H4, NOISY)
     assert result.value is not None
     assert result.exact is not None
+    assert result.reference is not None
     assert result.exact <= result.value < result.reference
     assert not any("noise" in warning for warning in result.warnings)
     samples = next(choice for choice in result.choices if choice.startswith("samples: "))

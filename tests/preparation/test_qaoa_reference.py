@@ -1,13 +1,13 @@
-"""The random mean beside QAOA's: of what is measured, with penalties, or of the feasible assignments of a mixer."""
+"""The random mean beside QAOA's: of the feasible assignments, each as likely."""
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
 import pytest
 
-from hybridloop.algorithms.binary.problem import BinaryProblem
 from hybridloop.algorithms.qaoa.circuit import qaoa_circuit
 from hybridloop.algorithms.qaoa.comparison import beside_chance
 from hybridloop.algorithms.qaoa.search import qaoa
@@ -31,21 +31,24 @@ def prepared(problem: ProblemText, **values: Any) -> PreparedQaoa:
     return prepare_qaoa(problem, QaoaSettings.model_validate({"layers": 1, **values}), 1)
 
 
-def cost_of_all(problem: BinaryProblem) -> np.ndarray[Any, Any]:
-    """Return the objective of all assignments, less the penalty of those that break the constraint."""
-    objective = problem.objective.all_energies()
-    for constraint in problem.constraints:
-        objective += problem.sign * problem.penalty * constraint.violation.all_energies()
-    return objective
-
-
 @pytest.mark.parametrize("edges", [PETERSEN, RING, RING[:4], [*RING, (0, 3)], PETERSEN[:9], [(0, 1)], RING[:2]])
-def test_the_mean_of_independent_sets_has_their_penalty(edges: list[tuple[int, int]]) -> None:
-    run = prepared(graph(edges), objective="independent-set")
-    nodes = len({node for edge in edges for node in edge})
-    by_hand = nodes / 2.0 - run.problem.penalty * len(edges) / 4.0  # each edge is broken by a quarter
-    assert run.facts.reference == pytest.approx(by_hand)
-    assert run.facts.reference == pytest.approx(float(cost_of_all(run.problem).mean()))
+def test_the_mean_of_independent_sets_is_over_those_alone(edges: list[tuple[int, int]]) -> None:
+    nodes = sorted({node for edge in edges for node in edge})
+    sets = [chosen for size in range(len(nodes) + 1) for chosen in itertools.combinations(nodes, size)]
+    independent = [len(chosen) for chosen in sets if not any({*edge} <= {*chosen} for edge in edges)]
+    assert prepared(graph(edges), objective="independent-set").facts.reference == pytest.approx(np.mean(independent))
+
+
+def test_the_mean_of_a_large_problem_is_drawn_or_unknown() -> None:
+    path = graph([(i, i + 1) for i in range(23)])
+    drawn = prepared(path, objective="independent-set").facts.reference
+    sets, nodes = [1, 2], [0, 1]  # independent sets of paths of 0 and 1 nodes, and the nodes in all of them
+    for _ in range(23):
+        nodes.append(nodes[-1] + nodes[-2] + sets[-2])
+        sets.append(sets[-1] + sets[-2])
+    assert drawn == pytest.approx(nodes[24] / sets[24], abs=0.1)
+    ring_of_rings = graph([(i, j) for i in range(24) for j in range(i)])  # at most one node of 24
+    assert prepared(ring_of_rings, objective="independent-set").facts.reference is None
 
 
 def test_a_cut_has_no_penalty() -> None:

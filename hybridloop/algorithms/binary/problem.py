@@ -27,6 +27,9 @@ from hybridloop.algorithms.binary.solver import solve
 from hybridloop.algorithms.binary.spectral import spectral_bound
 from hybridloop.errors import InputError
 
+DRAWS, DRAWN_AT_ONCE = 1 << 18, 1 << 14  # random assignments of a problem that is too large to enumerate
+LEAST_DRAWN = 1000  # feasible ones, for a mean
+
 
 class Sense(enum.StrEnum):
     """Direction of the optimization: maximize or minimize the objective."""
@@ -95,6 +98,16 @@ class BinaryProblem:
         return max((each.violation.num_variables for each in self.constraints), default=self.num_variables)
 
     @property
+    def has_spins(self) -> bool:
+        """True if the caller's variables are spins s = 1 − 2x, and no bits x."""
+        return self.kind == "ising"
+
+    def values_of(self, bits: ArrayLike) -> NDArray[np.int64]:
+        """Return rows of bits (k, n) as values of the caller's variables: bits, or spins −1 and 1."""
+        rows = np.asarray(bits, np.int64)
+        return 1 - 2 * rows if self.has_spins else rows
+
+    @property
     def has_unbalanced(self) -> bool:
         """True where a constraint has an unbalanced penalty."""
         return any(each.is_unbalanced for each in self.constraints)
@@ -147,6 +160,28 @@ class BinaryProblem:
         Raises InputError if no assignment meets the constraint.
         """
         return self._best(self.sign)
+
+    @cached_property
+    def random_mean(self) -> float | None:
+        """The mean objective of the feasible assignments, each as likely; None where it takes too much work.
+
+        Of many variables it is that of up to 2^18 random assignments, if 1,000 of them are feasible.
+        """
+        if not self.constraints:
+            return self.objective.offset
+        if self.num_variables <= MAX_ENUMERATED_VARIABLES:
+            values = self.objective.all_energies()[self.all_feasible()]
+            return float(values.mean()) + 0.0 if len(values) else None
+        groups = disjoint_groups(self.constraints)
+        generator, total, found = np.random.default_rng(0), 0.0, 0
+        for _ in range(DRAWS // DRAWN_AT_ONCE):
+            rows = generator.integers(0, 2, (DRAWN_AT_ONCE, self.num_variables), np.uint8)
+            for group in groups:
+                ones = np.arange(len(group.variables)) < group.ones
+                rows[:, group.variables] = generator.permuted(np.tile(ones, (DRAWN_AT_ONCE, 1)), axis=1)
+            rows = rows[self.is_feasible(rows)]
+            total, found = total + float(self.objective.energies(rows).sum()), found + len(rows)
+        return total / found if found >= LEAST_DRAWN else None
 
     def _best(self, sign: float) -> Optimum:
         """Return the smallest feasible objective for a `sign` of 1, the largest one for −1, or what is known of it."""

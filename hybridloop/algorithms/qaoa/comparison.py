@@ -14,43 +14,47 @@ from hybridloop.algorithms.binary.annealing import descend, effort_of
 from hybridloop.algorithms.binary.constraints import Group
 from hybridloop.algorithms.binary.problem import BinaryProblem
 from hybridloop.algorithms.doubt import Doubt
-from hybridloop.algorithms.outcome import Outcome
 from hybridloop.algorithms.qaoa.angles import expected_mean
 from hybridloop.algorithms.qaoa.circuit import QaoaCircuit
+from hybridloop.algorithms.qaoa.search import QaoaResult
 
 SIGMAS = 2.0  # standard errors above which a mean counts as different from another
 NO_LEAD = 0.1  # of the standard deviation of random assignments: what is better by less is no better
 
 
-def beside_simulation(outcome: Outcome, ansatz: QaoaCircuit) -> Outcome:
+def beside_simulation(outcome: QaoaResult, ansatz: QaoaCircuit) -> QaoaResult:
     """Return the outcome with a choice that says whether the measured mean meets the simulated one.
 
     It says nothing of a minimum, and a target's errors shift the mean. A mean of the tree of couplings is approximate.
+    Both are of what is minimized, with the penalties.
     """
     expected = expected_mean(ansatz, outcome.parameters)
     if expected is None:
         return outcome
-    mean = ansatz.problem.sign * expected[0]
+    mean, measured = ansatz.problem.sign * expected[0], outcome.mean_cost
+    of = " with penalties" if _has_penalty(ansatz) else ""
     if not expected[1]:
         cycles = 2 * ansatz.layers + 1
-        choice = f"simulation: expects a mean near {mean:.4g}, without cycles of up to {cycles} couplings"
+        choice = f"simulation: expects a mean{of} near {mean:.4g}, without cycles of up to {cycles} couplings"
         return replace(outcome, choices=(*outcome.choices, choice))
-    difference = abs(outcome.value - mean)
-    if difference > SIGMAS * outcome.standard_error + outcome.rounding_bound:
+    difference = abs(measured.value - expected[0])
+    if difference > SIGMAS * measured.standard_error + measured.rounding_bound:
         found = f"and the measured one is off by {difference:.2g}, more than two standard errors"
     else:
         found = "which the measured one meets within two standard errors"
-    choice = f"simulation: expects a mean of {mean:.4g}, {found}"
+    choice = f"simulation: expects a mean{of} of {mean:.4g}, {found}"
     return replace(outcome, choices=(*outcome.choices, choice))
 
 
-def beside_chance(outcome: Outcome, ansatz: QaoaCircuit, *, shots: int) -> Outcome:
+def beside_chance(outcome: QaoaResult, ansatz: QaoaCircuit, *, shots: int) -> QaoaResult:
     """Return the outcome with a warning if its mean is shown to be no better than a random one, or not to be better.
 
-    No better is a lead of less than `NO_LEAD`, within two standard errors and rounding.
+    Both are of what is minimized, with the penalties. No better is a lead of less than `NO_LEAD`, within two
+    standard errors and rounding.
     """
-    mean, sign = random_mean(ansatz), ansatz.problem.sign
-    lead, error = mean - sign * outcome.value, SIGMAS * outcome.standard_error + outcome.rounding_bound
+    mean, sign, measured = random_mean(ansatz), ansatz.problem.sign, outcome.mean_cost
+    lead, error = mean - measured.value, SIGMAS * measured.standard_error + measured.rounding_bound
+    of = ", with penalties," if _has_penalty(ansatz) else ""
     if ansatz.cost.is_constant:  # the mixer meets all constraints, and there is no objective
         return outcome
     spread = math.sqrt(math.fsum(value**2 for value in ansatz.cost.terms.values()))
@@ -58,20 +62,20 @@ def beside_chance(outcome: Outcome, ansatz: QaoaCircuit, *, shots: int) -> Outco
     if lead + error <= NO_LEAD * spread:
         doubt = Doubt(
             "no better than chance",
-            f"the mean over random assignments is {sign * mean:.4g}. Optimize the angles "
+            f"the mean over random assignments{of} is {sign * mean:.4g}. Optimize the angles "
             "(search=measured), or take more layers.",
         )
     elif lead <= error:
-        what = f"rounding to {shots:,} counts" if outcome.is_exact else f"the noise of {shots:,} shots"
+        what = f"rounding to {shots:,} counts" if measured.is_exact else f"the noise of {shots:,} shots"
         doubt = Doubt(
             "not shown to be better than chance",
-            f"the mean over random assignments is {sign * mean:.4g}, and {what} may shift the mean by up to "
+            f"the mean over random assignments{of} is {sign * mean:.4g}, and {what} may shift the mean by up to "
             f"{error:.2g}. Take more shots.",
         )
     return outcome.doubted(doubt)
 
 
-def beside_classical(outcome: Outcome, problem: BinaryProblem) -> Outcome:
+def beside_classical(outcome: QaoaResult, problem: BinaryProblem) -> QaoaResult:
     """Return the outcome with the optimum, or what is known of it, and with what classical searches reach.
 
     They are a descent from the best sample by flips of one variable, and simulated annealing of random assignments.
@@ -88,13 +92,17 @@ def beside_classical(outcome: Outcome, problem: BinaryProblem) -> Outcome:
         )
         runs, sweeps = effort_of(problem.cost)
         choices.append(f"classical: {by_descent}simulated annealing ({runs} runs of {sweeps} sweeps) {annealed}")
-    ratio = problem.approximation_ratio(outcome.value)
+    ratio = problem.approximation_ratio(outcome.value) if outcome.is_feasible else None
     return replace(
         outcome,
         approximation_ratio=ratio,
         optimum=None if optimum.found is None else (optimum.found, optimum.bound),
         choices=(*outcome.choices, *choices),
     )
+
+
+def _has_penalty(ansatz: QaoaCircuit) -> bool:
+    return not all(each.group in ansatz.groups for each in ansatz.problem.constraints)
 
 
 def random_mean(ansatz: QaoaCircuit) -> float:

@@ -17,10 +17,17 @@ from hybridloop.algorithms.estimation.estimates import Estimate, estimate_observ
 from hybridloop.algorithms.estimation.final import FinalMeasurement
 from hybridloop.algorithms.estimation.observable import observable
 from hybridloop.algorithms.optimizers.base import PointEstimate
-from hybridloop.algorithms.outcome import Outcome, RoundLog, RoundProgress, measured_value
+from hybridloop.algorithms.outcome import RoundLog, RoundProgress, measured_value
 from hybridloop.algorithms.qaoa.angles import tree_of, with_tree_angles
 from hybridloop.algorithms.qaoa.circuit import qaoa_circuit
-from hybridloop.algorithms.qaoa.search import DEFAULT_SHOTS, Assignment, best_assignment, constraints_met, is_better
+from hybridloop.algorithms.qaoa.search import (
+    DEFAULT_SHOTS,
+    Assignment,
+    QaoaResult,
+    best_assignment,
+    constraints_met,
+    is_better,
+)
 from hybridloop.algorithms.rounds import Counts, FailedPoint, RunRound
 from hybridloop.errors import InvalidValue, JobFailed
 
@@ -46,7 +53,7 @@ def rqaoa(
     stop_at: int = DEFAULT_STOP_AT,
     max_variables: int | None = None,
     on_progress: Callable[[RoundProgress], None] = lambda _: None,
-) -> Outcome:
+) -> QaoaResult:
     """Run recursive QAOA (S. Bravyi, A. Kliesch, R. Koenig and E. Tang, Phys. Rev. Lett. 125 (2020) 260505).
 
     One job a round, at the angles of the tree of couplings. A problem of more than `max_variables` spins, None for no
@@ -88,16 +95,16 @@ def rqaoa(
     result = best_assignment(problem, bits, None)
     is_sample_better = sampled is not None and (result is None or is_better(problem.sign, sampled.value, result.value))
     best = sampled if is_sample_better else result
-    # Evaluate the assignment; with its penalty where it is infeasible.
-    is_feasible = bool(problem.is_feasible(bits)[0])
-    whole = problem.objective.widened(qubits) if is_feasible else problem.cost.scaled(problem.sign)
-    value = float(whole.energies(bits)[0])
+    # Evaluate the assignment, which may be infeasible.
+    value = float(problem.objective.energies(bits[:, : problem.num_variables])[0])
     sample_note = "; a sample was better than the resulting assignment" if is_sample_better else ""
     broken = [each.description for each in problem.constraints if not each.is_met(bits[:, : problem.num_variables])[0]]
     violation = f"; it does not meet {', '.join(broken)}" if broken else ""
     exact_value = Estimate(value, variance=0.0, shots=0, is_exact=True)
-    return Outcome(
+    return QaoaResult(
         **measured_value(FinalMeasurement(exact_value, is_precise=True), None, NO_MINIMUM),
+        mean_cost=Estimate(float(problem.cost.energies(bits)[0]), variance=0.0, shots=0, is_exact=True),
+        is_feasible=bool(problem.is_feasible(bits)[0]),
         parameters=angles,
         converged=False,
         reason=_reason(min(beyond, len(substitutions)), len(log.history), len(spins)) + violation + sample_note,

@@ -11,23 +11,23 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
+from hybridloop.algorithms.binary.ising import Ising
 from hybridloop.algorithms.binary.problem import BinaryProblem
+from hybridloop.algorithms.doubt import Doubt
 from hybridloop.algorithms.error_budget import NO_MINIMUM
 from hybridloop.algorithms.estimation.estimates import (
     Estimate,
     Evaluation,
-    GroupStatistics,
     combine,
-    group_statistics,
-    shot_energies,
 )
 from hybridloop.algorithms.estimation.final import measure_final_estimate
-from hybridloop.algorithms.estimation.observable import MeasurementGroup, Observable, observable
+from hybridloop.algorithms.estimation.observable import Observable, observable
 from hybridloop.algorithms.estimation.sampling import Sampling
 from hybridloop.algorithms.optimizers.base import Optimizer, PointEstimate, Stop, check_at_least_one
 from hybridloop.algorithms.optimizers.missing_points import (
@@ -39,6 +39,7 @@ from hybridloop.algorithms.optimizers.missing_points import (
 from hybridloop.algorithms.outcome import Outcome, RoundLog, RoundProgress, Table, measured_value
 from hybridloop.algorithms.qaoa.angles import with_added_layer, with_tree_angles
 from hybridloop.algorithms.qaoa.circuit import QaoaCircuit
+from hybridloop.algorithms.qaoa.final_shots import FinalShots, cvar_statistics
 from hybridloop.algorithms.rounds import (
     Counts,
     FailedPoint,
@@ -253,25 +254,6 @@ def _evaluation(ansatz: QaoaCircuit, run_round: RunRound, cvar: float = 1.0) -> 
     return Evaluation(measured, circuits, run_round, partial(cvar_statistics, cvar))
 
 
-def cvar_statistics(fraction: float, group: MeasurementGroup, counts: Counts) -> GroupStatistics:
-    """Return the statistics of the CVaR (conditional value at risk): the mean over the lowest `fraction` of the shots.
-
-    It is the mean of ψ = q + min(E − q, 0) / fraction over all shots, with q the fraction's quantile (R. T. Rockafellar
-    and S. Uryasev, J. Risk 2 (2000) 21). ψ is also its influence function, so the variance of ψ gives the error.
-    """
-    whole = group_statistics(group, counts)
-    if fraction == 1:
-        return whole
-    energies = shot_energies(group, counts)
-    order = np.argsort(energies, kind="stable")
-    reached = np.cumsum(counts.counts[order]) >= fraction * counts.shots * (1 - 1e-12)
-    quantile = float(energies[order][int(np.argmax(reached))])
-    psi = quantile + np.minimum(energies - quantile, 0.0) / fraction
-    mean = float(counts.counts @ psi) / counts.shots
-    squares = float(counts.counts @ (psi - mean) ** 2)
-    return replace(whole, mean=mean, squared_deviations=squares, rounding=whole.rounding * (1.0 / fraction))
-
-
 def _insignificant_gain(start: Estimate, candidate: Estimate) -> str | None:
     """Return None if the gain exceeds rounding and `SIGNIFICANT_SIGMAS` standard errors; else a text with both."""
     gain = start.value - candidate.value
@@ -317,14 +299,14 @@ def qaoa(
     on_lost: MissingPointPolicy = FAIL,
     on_progress: Callable[[RoundProgress], None] = lambda _: None,
     assignment: NDArray[np.uint8] | None = None,
-) -> Outcome:
+) -> QaoaResult:
     """Run QAOA: optimize angles and layers as `search` says, then measure the objective at the final point.
 
     `shots` are per point. A search may optimize the CVaR of the best shots (P. K. Barkoutsos et al., Quantum 4 (2020)
-    256). The reported value is the mean over the final measurement alone, so it has no selection bias. Where
-    `run_round` has caps (`CappedRounds`), the search leaves the final measurement its share. The bits (n,) of an
-    `assignment` are a candidate beside the samples. Raises InputError for invalid settings, JobFailed where a failed
-    job ends the run.
+    256). The reported value is the mean over the final measurement alone, so it has no selection bias; of a problem
+    with constraints it is that of the feasible shots. Where `run_round` has caps (`CappedRounds`), the search
+    leaves the final measurement its share. The bits (n,) of an `assignment` are a candidate beside the samples.
+    Raises InputError for invalid settings, JobFailed where a failed job ends the run.
     """
     check_at_least_one("shots", shots)
     search.check(ansatz, on_lost)
@@ -344,11 +326,16 @@ def qaoa(
     evaluated = replace(evaluated, run_round=keeper)
     with share_caps(run_round, None):
         final = measure_final_estimate(evaluated, point, pilot=[shots], precision=math.inf, on_round=log.final)
-    value = problem.sign * final.estimate.value + 0.0
     measured = [*itertools.chain.from_iterable(keeper.at(point).values())]  # of an extended run those before, too
     constraints, share = constraints_met(problem, tracker.best, measured)
-    return Outcome(
-        **measured_value(replace(final, estimate=replace(final.estimate, value=value)), None, NO_MINIMUM),
+    shots_at = FinalShots.of(problem, measured[-1:] if final.drifted else measured)
+    found = shots_at.objective() if problem.constraints else _in_sense(problem, final.estimate)
+    none = _without_feasible(shots_at) if found is None else None
+    outcome = QaoaResult(
+        **measured_value(replace(final, estimate=found or shots_at.whole()), None, NO_MINIMUM),
+        **_beside_value(shots_at, ansatz.cost, search.cvar, tracker.best),
+        mean_cost=final.estimate,
+        is_feasible=found is not None,
         parameters=tuple(point.tolist()),
         converged=stop.converged,
         reason=stop.reason + _penalty_note(ansatz),
@@ -362,6 +349,43 @@ def qaoa(
         constraints=constraints,
         feasible_share=share,
     )
+    return outcome.doubted(none)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QaoaResult(Outcome):
+    """Result of QAOA: `mean_cost` is that of all shots, with penalties; `is_feasible` if a shot of the value is."""
+
+    mean_cost: Estimate
+    is_feasible: bool = True
+
+
+def _in_sense(problem: BinaryProblem, cost: Estimate) -> Estimate:
+    return replace(cost, value=problem.sign * cost.value + 0.0)
+
+
+def _without_feasible(final: FinalShots) -> Doubt:
+    what = f"none of the {final.counts.shots:,} final shots meets all constraints"
+    return Doubt(
+        "nothing feasible",
+        f"{what}, so that the value is the mean of the objective over shots that break one. Take more shots or layers.",
+    )
+
+
+def _beside_value(final: FinalShots, minimized: Ising, fraction: float, best: Assignment | None) -> dict[str, Any]:
+    """Return what stands beside the value: what was minimized where that is another number, CVaR, and the best's share.
+
+    What was minimized has the penalties, and is in the problem's sense.
+    """
+    values: dict[str, Any] = {}
+    if final.problem.constraints or fraction < 1.0:
+        cost = final.cost(minimized, fraction)
+        values = {"search_value": cost.value, "search_error": cost.standard_error}
+    if fraction < 1.0 and (cvar := final.objective(fraction)) is not None:
+        values["cvar"] = {"share": fraction, "value": cvar.value, "standard_error": cvar.standard_error}
+    if best is not None:
+        values["best_share"], values["best_share_interval95"] = final.share_of(best.value)
+    return values
 
 
 def constraints_met(

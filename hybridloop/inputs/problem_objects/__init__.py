@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
+from os import PathLike
 from typing import Any
 
 from hybridloop.errors import InputError
@@ -64,9 +65,16 @@ def problem_from_object(value: object, electrons: tuple[int, int] | None = None,
     return validate(ProblemText, {"name": name[:200], "text": text}, of="problem")
 
 
-def variables_of(value: object) -> Mapping[str, Any]:
-    """Return the nodes or variables of a graph, of edges, terms or a model by their names; empty for other objects."""
+def variables_of(value: object, names: Iterable[str] = ()) -> Mapping[str, Any]:
+    """Return the nodes or variables of a graph, of edges, terms or a model by their names.
+
+    Where an object has none, such as a matrix, `names` that count from 0 are whole numbers; none for a name or a file.
+    """
+    if isinstance(value, str | PathLike | ProblemText):
+        return {}
     found = getattr(value, "nodes", getattr(value, "variables", ()))
+    if hasattr(value, "columns") and hasattr(value, "index"):
+        found = list(value.index)  # of a table of pandas
     if isinstance(value, Mapping):
         parts = [value, *(value.get(key) for key in ("maximize", "minimize", "h", "J"))]
         keys = [key for part in parts if isinstance(part, Mapping) for key in part]
@@ -74,7 +82,12 @@ def variables_of(value: object) -> Mapping[str, Any]:
     elif isinstance(value, list | set | frozenset):
         found = [node for edge in value if isinstance(edge, tuple) for node in edge[:2]]
     found = found if isinstance(found, Iterable) else found() if callable(found) else ()
-    return {str(each): each for each in found}
+    if type(value).__module__.startswith("qiskit_optimization"):  # whose variables are objects
+        found = [variable.name for variable in found]
+    known = {str(each): each for each in found}
+    given = list(names)
+    numbers = {str(number): number for number in range(len(given))}
+    return numbers if numbers.keys() == {*given} and not numbers.keys() <= known.keys() else known
 
 
 def _converter(value: object) -> Callable[..., tuple[str, str]]:

@@ -105,11 +105,10 @@ def histogram(request: PlotRequest) -> Picture | None:
     name = "random assignments" if not problem.constraints else "random feasible assignments"
     if expected.any():
         axes.plot(np.repeat(edges, 2), outline, color=INK, linewidth=1.2, label=name)
-    axes.axvline(
-        result.reference, color=MUTED, linestyle=":", label=f"mean of random assignments {result.reference:.4g}"
-    )
-    if result.value is not None:
-        axes.axvline(result.value, color=ORANGE, linestyle="--", label=f"mean of the shots {result.value:.4g}")
+    of = "feasible " if problem.constraints else ""
+    if (random_mean := result.reference) is not None:
+        axes.axvline(random_mean, color=MUTED, linestyle=":", label=f"mean of random {of}assignments {random_mean:.4g}")
+    axes.axvline(result.value, color=ORANGE, linestyle="--", label=f"mean of the {of}shots {result.value:.4g}")
     if result.exact is not None:
         axes.axvline(result.exact, color=GREEN, linewidth=1.5, label=f"optimum {result.exact:.4g}")
     axes.set_xlabel("objective")
@@ -119,8 +118,8 @@ def histogram(request: PlotRequest) -> Picture | None:
     words = f"Of {total:,} shots {at_best:,} ({at_best / total:.1%}) have the best measured objective, {best.value:g}."
     if result.exact is not None:
         words += f" The optimum is {result.exact:g}."
-    words += f" The mean of the shots is {np.average(values, weights=[row.shots for row in measured]):.4g}, that of all"
-    words += f" assignments {result.reference:.4g}."
+    words += f" The mean of the {of}shots is {result.value:.4g}"
+    words += "." if random_mean is None else f", that of all {of}assignments {random_mean:.4g}."
     return Picture("histogram", "Objective of the final shots", words, figure)
 
 

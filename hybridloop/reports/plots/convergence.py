@@ -44,10 +44,11 @@ def convergence(result: RunResult) -> Picture:
         if phase in _STYLES:  # each point of a scan, and each level, has its own search
             label = "lowest energy so far" if counted == ITERATION else f"{phase} (± 1 standard error)"
             draw_stretch(axes, list(stretch), label, *_STYLES[phase], counted)
-    if not is_series:
+    if not is_series and result.search_value is None:  # which is on another scale than the value
         _references(axes, result)
     axes.set_xlabel(counted)
-    axes.set_ylabel(f"{result.value_name} ({result.unit})" if result.unit else result.value_name)
+    name = result.value_name if result.search_value is None else "what the search minimizes, with penalties"
+    axes.set_ylabel(f"{name} ({result.unit})" if result.unit else name)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.ticklabel_format(axis="y", useOffset=False)
     legend(axes)
@@ -62,7 +63,8 @@ def _is_series(result: RunResult) -> bool:
 def _references(axes: Axes, result: RunResult) -> None:
     of_molecule, of_energy = result.unit == "hartree", result.value_name == Value.ENERGY
     reference = "Hartree-Fock" if of_molecule else "mean of all"
-    axes.axhline(result.reference, color=MUTED, linestyle=":", label=reference)
+    if result.reference is not None:
+        axes.axhline(result.reference, color=MUTED, linestyle=":", label=reference)
     if result.exact is not None:
         axes.axhline(result.exact, color=GREEN, linewidth=1, label="exact" if of_energy else "optimum")
     if result.exact is not None and of_molecule:

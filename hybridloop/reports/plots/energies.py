@@ -24,7 +24,7 @@ _MARGIN = 1.3  # of the largest value shown
 def energy(request: PlotRequest) -> Picture | None:
     """Draw the energy with its 95 % interval beside the exact one, on an axis scaled to show both."""
     result = request.result
-    if result.value is None:
+    if result.value is None or result.reference is None:
         return None
     of_molecule = result.unit == "hartree"
     scale, unit = (_MILLI, "mHa") if of_molecule else (1.0, "")
@@ -111,7 +111,7 @@ def curve(request: PlotRequest) -> Picture | None:
 def growth(request: PlotRequest) -> Picture | None:
     """Draw ADAPT-VQE's energy after each operator."""
     result = request.result
-    if not result.table:
+    if not result.table or result.reference is None:
         return None
     figure, axes = axes_of(f"{result.problem}: energy by number of operators")
     rows = [row for row in result.table if row["energy"] is not None]
