@@ -1,4 +1,4 @@
-"""Geometries of molecules: units of length, and distances that no molecule has."""
+"""Geometries of molecules: units of length, distances that no molecule has, and masses of the commonest isotopes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
+from hybridloop.data import load_table
 from hybridloop.errors import InputError
 
 Atom = tuple[str, tuple[float, float, float]]  # symbol and coordinates in Å
@@ -116,3 +117,26 @@ def shortest_distance(
         remedy = f"If the coordinates are in pm ({distance / 100:.3g} Å), set geometry_unit to pm."
         raise InputError("geometry", what, remedy)
     return first_atom, second_atom, distance, bonds
+
+
+def isotope_mass(symbol: str) -> float | None:
+    """Return the mass in dalton of an element's most common isotope; None for what is no element.
+
+    >>> isotope_mass("H1")
+    1.007825
+    """
+    masses: dict[str, float] = load_table("isotope_masses")["masses"]
+    return masses.get(symbol.rstrip("0123456789").capitalize())
+
+
+def reduced_mass(symbols: Sequence[str]) -> float | None:
+    """Return the reduced mass of a diatomic in dalton; None for other molecules.
+
+    >>> round(reduced_mass(["H", "H"]), 4)
+    0.5039
+    """
+    known = [isotope_mass(symbol) for symbol in symbols]
+    if len(known) != 2 or None in known:
+        return None
+    one, other = (mass or 0.0 for mass in known)
+    return one * other / (one + other)

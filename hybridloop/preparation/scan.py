@@ -13,10 +13,9 @@ from hybridloop.algorithms.circuits.uccsd import mirrored_angles, symmetry_allow
 from hybridloop.algorithms.coordinates import coordinate_columns
 from hybridloop.algorithms.curve_fit import as_plain, fit_curve
 from hybridloop.algorithms.estimation.estimates import evaluation
-from hybridloop.algorithms.geometries import Geometry
+from hybridloop.algorithms.geometries import Geometry, reduced_mass
 from hybridloop.algorithms.outcome import Outcome, RoundProgress
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
-from hybridloop.algorithms.problems.masses import reduced_mass
 from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.algorithms.problems.natural_orbitals import common_size, space_doubt
 from hybridloop.algorithms.rounds import FailedPoint, RoundCounter, RunRound

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hybridloop.algorithms.curve_fit import CurveFit, as_plain, fit_curve
-from hybridloop.algorithms.problems.masses import reduced_mass
+from hybridloop.algorithms.geometries import reduced_mass
 from hybridloop.results.result_text import curve_texts
 
 # FCI energies in STO-3G (hartree) by distance (Å), by PySCF 2.14

@@ -1,4 +1,4 @@
-"""What the final shots say of a binary problem: in the problem's own objective, over feasible assignments alone."""
+"""Numbers of a binary problem's final shots: in the problem's own objective, over feasible assignments alone."""
 
 from __future__ import annotations
 

@@ -86,9 +86,6 @@ def vqe(
     def final_point(point: NDArray[np.float64]) -> FinalPoint:
         return FinalPoint(search_evaluation, claims.groups, ansatz, point)
 
-    def pilot_of(point: NDArray[np.float64]) -> list[SamplerPub]:
-        return with_energy.pubs(final_point(point), sampling)
-
     def planned(recent: Sequence[Estimate]) -> PlannedShots:
         # by the variances expected if they take fewer shots than the search's: a fit makes them small near the minimum
         is_exact, groups = any(each.is_exact for each in recent), len(final_evaluation.circuits)
@@ -99,7 +96,11 @@ def vqe(
     def kept() -> list[SamplerPub]:
         start = ansatz.initial_point
         shots = planned(search.recent or expected).whole
-        return [*final_evaluation.group_pubs(start[None, :], shots), *claims.pubs(start), *pilot_of(start)]
+        return [
+            *final_evaluation.group_pubs(start[None, :], shots),
+            *claims.pubs(start),
+            *with_energy.pubs(final_point(start), sampling),
+        ]
 
     def find() -> SearchEnd:
         start = ansatz.initial_point
@@ -121,7 +122,7 @@ def vqe(
                 needed_error=needed_error,
                 on_round=log.final,
                 allocate=sampling.further_shots,
-                others=[*claims.pubs(point), *pilot_of(point)],
+                others=[*claims.pubs(point), *with_energy.pubs(final_point(point), sampling)],
             )
 
     tested = None

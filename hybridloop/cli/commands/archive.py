@@ -1,7 +1,8 @@
-"""`hybridloop runs report | export | verify | reproduce`: use a run of the journal or of a bundle."""
+"""`hybridloop runs report | export | verify | reproduce | samples`: use a run of the journal or of a bundle."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +16,7 @@ from hybridloop.cli.output import (
     print_json,
     print_line,
     print_message,
+    print_rows,
     write_text,
 )
 from hybridloop.cli.progress import show_progress
@@ -173,6 +175,37 @@ def reproduce(
         raise typer.Exit(3)
     if not result.agrees:
         raise typer.Exit(1)
+
+
+@app.command()
+def samples(
+    run: RunOrBundle,
+    *,
+    search: Annotated[bool, typer.Option("--search", help="Those of all rounds, not of the final one alone.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="All of them, not the 100 best.")] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    json: AsJson = False,
+) -> None:
+    """Print the measured assignments of a QAOA run, feasible ones first, each kind from the best objective on.
+
+    Example: hybridloop runs samples night --csv
+    """
+    from hybridloop.reports.bundle.archive import open_run, reading
+    from hybridloop.reports.samples import COLUMNS, FINAL, SEARCH, SHOWN, samples_of
+
+    if csv and json:
+        raise InputError("--csv", "--json is given too", "Give one of them.")
+    with open_run(run) as stored, reading(run):
+        found = samples_of(stored, SEARCH if search else FINAL)
+    most = None if every else SHOWN
+    if csv:
+        found.write_csv(sys.stdout, most)
+        return
+    rows = found.as_rows(most)
+    if not json:
+        for row in rows:
+            row["assignment"] = ", ".join(f"{name} = {value}" for name, value in row["assignment"].items())
+    print_rows(rows, ("assignment", *COLUMNS), as_json=json)
 
 
 def _print(result: Reproduction) -> None:

@@ -140,37 +140,6 @@ def show(run: Run, *, json: AsJson = False) -> None:
         print_text(RunResult.from_dict(record.result).details())
 
 
-@app.command()
-def samples(
-    run: Run,
-    *,
-    search: Annotated[bool, typer.Option("--search", help="Those of all rounds, not of the final one alone.")] = False,
-    every: Annotated[bool, typer.Option("--all", help="All of them, not the 100 best.")] = False,
-    csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
-    json: AsJson = False,
-) -> None:
-    """Print the measured assignments of a QAOA run, feasible ones first, each kind from the best objective on.
-
-    Example: hybridloop runs samples night --csv
-    """
-    from hybridloop.reports.samples import COLUMNS, FINAL, SEARCH, SHOWN, samples_of
-    from hybridloop.runs.stored_run import load_run
-
-    if csv and json:
-        raise InputError("--csv", "--json is given too", "Give one of them.")
-    with _journal() as journal:
-        found = samples_of(load_run(journal, run), SEARCH if search else FINAL)
-    most = None if every else SHOWN
-    if csv:
-        found.write_csv(sys.stdout, most)
-        return
-    rows = found.as_rows(most)
-    if not json:
-        for row in rows:
-            row["assignment"] = ", ".join(f"{name} = {value}" for name, value in row["assignment"].items())
-    print_rows(rows, ("assignment", *COLUMNS), as_json=json)
-
-
 def _short(event: Event) -> Mapping[str, Any]:
     """Return an event's facts without an earlier result, which `runs export` writes."""
     return {name: value for name, value in event.facts.items() if name != "before"}

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field
 
 from hybridloop.algorithms.choices import OF_SYMMETRY
-from hybridloop.algorithms.geometries import Atom, Geometry, LengthUnit, formula, shortest_distance
+from hybridloop.algorithms.geometries import Atom, Geometry, LengthUnit, formula, isotope_mass, shortest_distance
 from hybridloop.errors import InputError
 from hybridloop.inputs.problem_objects import not_a_problem
 from hybridloop.inputs.problem_objects.basis_sets import (
@@ -217,7 +217,6 @@ def _dipole_of(built: Any, orbitals: NDArray[Any]) -> Dipole | None:
     import numpy as np
     from pyscf.data import nist
 
-    from hybridloop.algorithms.problems.masses import isotope_mass
     from hybridloop.algorithms.problems.molecule import Dipole
 
     if not built.natm:
