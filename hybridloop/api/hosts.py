@@ -84,13 +84,15 @@ def resume(
     """Resume a run of the journal, or extend one that has ended; return its result.
 
     `changes` are caps and other limits, or goals that reach further: `precision`, `tolerance`, `max_rounds`,
-    `extend_to`, `observable_precision`, and `observables` with more of them. A cap of None is no cap. A run that has
-    ended measures in a new session what it misses; its earlier result is kept. The same call again returns the stored
-    result. Raises InputError for what does not reach further,
+    `extend_to`, `shots` of QAOA, `observable_precision`, and `observables` with more of them. A cap of None, or "none",
+    is no cap. A run that has ended measures in a new session what it misses; its earlier result is kept, and stays the
+    last one where nothing is missing. The same call again returns the stored result. Raises InputError for what does
+    not reach further,
     and the errors of `vqe`.
     """
+    given = {name: None if value == "none" else value for name, value in changes.items()}
     with beginning_now():
-        return resume_run(run_key, changes, workspace=workspace, on_progress=on_progress)
+        return resume_run(run_key, given, workspace=workspace, on_progress=on_progress)
 
 
 def resume_run(

@@ -66,12 +66,20 @@ class QaoaSettings(RunSettings):
         description="bits of an assignment that a warm start begins at, that of the first variable last",
         examples=["0101"],
     )
-    shots: int | None = Field(
+    shots: Annotated[int | None, Goal] = Field(
         None,
         ge=1,
         le=10_000_000,
         description="shots per circuit; left out: 1000, or the most of a job where the distribution is exact",
         examples=[2000],
+    )
+    precision: Annotated[float | None, Goal] = Field(
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="standard error of the mean of the final feasible shots, in the objective's unit; left out: as "
+        "`shots` have it",
+        examples=[0.05],
     )
     search: SearchName = Field(
         SearchName.AUTO,
@@ -126,6 +134,7 @@ class QaoaOptions(RunOptions, total=False):
     angles: Sequence[float] | None
     start_assignment: str | None
     shots: int
+    precision: float | None
     search: str
     optimizer: str | object  # as of `vqe`
     tolerance: float | None

@@ -12,7 +12,7 @@ from hybridloop.data.objects import OBJECT
 from hybridloop.errors import HybridloopError, JournalError, LeaseLost
 from hybridloop.journal import Event, Journal, Lease, RunRecord
 from hybridloop.journal.provenance import versions
-from hybridloop.journal.revisions import EXTENDED, revision_of
+from hybridloop.journal.revisions import extensions_in
 from hybridloop.runtime.run_events import report, start_thread
 
 RENEW_EVERY_S = 5.0  # a lease lasts 60 s; a request to stop reaches the run within this time
@@ -48,12 +48,13 @@ class HeldRun:
     @property
     def extensions(self) -> Sequence[Event]:
         """The events of the run's extensions, in order."""
-        return [event for event in self.journal.events(self.uid) if event.kind == EXTENDED]
+        events = self.journal.events(self.uid)
+        return [events[place] for place in extensions_in(events)]
 
     @property
     def revision(self) -> int:
         """The number of the revision of its result that the run works on; from 1."""
-        return revision_of(self.extensions)
+        return 1 + len(self.extensions)
 
     def on_stop(self, call: Callable[[], None]) -> None:
         """Register a callback for a request to stop or a lost lease; it runs once, in another thread.

@@ -9,11 +9,23 @@ from hybridloop.journal.records import Event
 
 MAIN_STREAM = "main"
 EXTENDED = "extended"  # event: the settings of the extension, and the revision that the run had ended with
+WITHDRAWN = "withdrawn"  # event: the extension before it measured nothing, and is none
+
+
+def extensions_in(events: Sequence[Event]) -> list[int]:
+    """Return the places of the extensions among a run's events, without those that measured nothing."""
+    places = list[int]()
+    for place, event in enumerate(events):
+        if event.kind == EXTENDED:
+            places.append(place)
+        elif event.kind == WITHDRAWN:
+            places.pop()
+    return places
 
 
 def revision_of(events: Sequence[Event]) -> int:
     """Return the number of the revision that a run with these events works on, or has ended with; from 1."""
-    return 1 + sum(event.kind == EXTENDED for event in events)
+    return 1 + len(extensions_in(events))
 
 
 def stream_of(revision: int) -> str:

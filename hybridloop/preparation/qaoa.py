@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from hybridloop.algorithms.binary.assignment_text import describe_assignment
 from hybridloop.algorithms.binary.problem import BinaryProblem
+from hybridloop.algorithms.estimation.final import MAX_ROUNDS
 from hybridloop.algorithms.estimation.observable import Grouping
 from hybridloop.algorithms.outcome import Outcome, RoundProgress, Table
 from hybridloop.algorithms.qaoa.circuit import QaoaCircuit
@@ -78,9 +80,10 @@ def prepare_qaoa(
     ansatz, angles, origin = choose_angles(ansatz, settings)
     least = recorded_least_shots(recorded.groupings) or measurement_costs(target, ansatz.circuit, settings).least_shots
     shots = shots_of(settings, target, least)
+    first = shots_of(recorded.before[0] if recorded.before else settings, target, least)  # an extension's search, too
     start = start_assignment(binary, settings)
     search = QaoaSearch(
-        optimizer_of_angles(settings, seed, least), settings.extend_to, settings.cvar, settings.max_rounds
+        optimizer_of_angles(settings, seed, least), settings.extend_to, settings.cvar, settings.max_rounds, first
     )
     on_lost = missing_point_policy(settings.failure)
     search.check(ansatz, on_lost)
@@ -90,6 +93,7 @@ def prepare_qaoa(
             ansatz,
             run_round,
             shots=shots,
+            precision=math.inf if settings.precision is None else settings.precision,
             search=search,
             on_lost=on_lost,
             on_progress=on_progress,
@@ -101,7 +105,8 @@ def prepare_qaoa(
         return beside_chance(outcome, ansatz, shots=shots)
 
     sizes = list(ansatz.cost.terms.values())
-    rounds = PlanFacts(_search_rounds(settings), 1, deviation=float(np.linalg.norm(sizes)))
+    most = 1 if settings.precision is None or not target.samples else MAX_ROUNDS
+    rounds = PlanFacts(_search_rounds(settings), most, deviation=float(np.linalg.norm(sizes)))
     facts = facts_of_binary(ansatz.problem, -round(binary.sign))
     choices = chosen(search=origin, constraints=of_constraints)
     return PreparedQaoa(facts, ansatz.problem, rounds, run, least, choices)

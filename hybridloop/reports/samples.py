@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from hybridloop.algorithms.rounds import SAME_RAD, Counts
 from hybridloop.descriptions.qaoa import QaoaSettings
 from hybridloop.errors import InputError
 from hybridloop.journal import RoundRecord
+from hybridloop.journal.revisions import revision_of_stream
 from hybridloop.preparation.binary import read_binary
 from hybridloop.preparation.choices.constraints import circuit_of
 from hybridloop.runs.stored_run import StoredRun
@@ -120,7 +122,7 @@ def samples_of(run: StoredRun, which: str = FINAL, variables: Mapping[str, Any] 
         raise InputError("samples", what, "Only runs of qaoa have samples.")
     problem = circuit_of(read_binary(run.problem, settings.objective), settings, run.record.seed)[0].problem
     rounds = [each for each in run.rounds() if each.complete]
-    chosen = rounds if which == SEARCH else _final(rounds)
+    chosen = rounds if which == SEARCH else _final(rounds, [*run.earlier, run])
     shots_of = Counter[str]()
     for counts in (found for each in chosen for found in _counts(each)):
         for bits, shots in counts.bitstrings().items():
@@ -147,13 +149,15 @@ def _rows(problem: BinaryProblem, shots_of: Mapping[str, int], variables: Mappin
         yield Sample(assignment, shots[row], float(objectives[row]), bool(feasible[row]), penalty)
 
 
-def _final(rounds: Sequence[RoundRecord]) -> list[RoundRecord]:
-    """Return the last round, with those that ended earlier revisions of the result at the same point."""
-    last_of = {each.stream: each for each in rounds}
-    if not rounds:
-        return []
-    last = rounds[-1]
-    return [each for each in last_of.values() if each is last or _is_same(each, last)]
+def _final(rounds: Sequence[RoundRecord], revisions: Sequence[StoredRun]) -> list[RoundRecord]:
+    """Return the rounds of the final measurements at the last point: of each revision as many as its result says."""
+    found = list[RoundRecord]()
+    for revision, run in enumerate(revisions, start=1):
+        most = 0 if run.result is None else sum(progress.phase == FINAL for progress in run.result.history)
+        own = [each for each in rounds if revision_of_stream(each.stream) == revision]
+        alike = itertools.takewhile(lambda each: _is_same(each, rounds[-1]), reversed(own))
+        found += itertools.islice(alike, most)
+    return found
 
 
 def _is_same(one: RoundRecord, other: RoundRecord) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 from hybridloop.data.states import State, Who
 from hybridloop.descriptions import ALGORITHMS
+from hybridloop.descriptions.qaoa import QaoaSettings
 from hybridloop.errors import NOTHING_SUBMITTED, InputError
 from hybridloop.inputs.validation import validate
 from hybridloop.journal import PRUNED, Event, RunRecord
@@ -18,7 +19,8 @@ from hybridloop.settings import CAPS, LIMITS, RunSettings, first_difference, goa
 from hybridloop.settings.energies import OBSERVABLE_PRECISION
 
 _SMALLER = frozenset({"precision", "tolerance", "observable_precision"})
-_OPEN = {"observable_precision": OBSERVABLE_PRECISION}  # goals that the settings leave open, where they are known
+# goals that the settings leave open, where they are known
+_OPEN = {"observable_precision": OBSERVABLE_PRECISION, "shots": QaoaSettings.default_shots}
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Any
 from hybridloop.algorithms.outcome import Outcome
 from hybridloop.descriptions import ALGORITHMS
 from hybridloop.journal import Event, RunRecord
-from hybridloop.journal.revisions import EXTENDED
+from hybridloop.journal.revisions import extensions_in
 from hybridloop.results.result import RunResult
 
 _OF_OBSERVABLES = frozenset({"observables", "observable_precision"})
@@ -34,7 +34,7 @@ def of_extension(outcome: Outcome, extensions: Sequence[Event]) -> Outcome:
 
 def results_of(record: RunRecord, events: Sequence[Event]) -> list[RunResult]:
     """Return the results of a run: those before its extensions, and the last, if it has that already."""
-    stored = [event.facts["before"]["result"] for event in events if event.kind == EXTENDED]
+    stored = [events[place].facts["before"]["result"] for place in extensions_in(events)]
     if record.result is not None and record.algorithm in ALGORITHMS and record.result["revision"] > len(stored):
         stored.append(record.result)
     return [RunResult.from_dict(each) for each in stored]

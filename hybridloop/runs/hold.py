@@ -28,7 +28,7 @@ from hybridloop.errors import (
 from hybridloop.journal import Journal, RunRecord
 from hybridloop.journal.held_run import HeldRun, how_to_resume
 from hybridloop.journal.held_run import hold_run as hold_lease
-from hybridloop.journal.revisions import EXTENDED
+from hybridloop.journal.revisions import EXTENDED, WITHDRAWN, extensions_in, revision_of_stream
 from hybridloop.results.result import RunResult
 from hybridloop.results.result_text import charged_text, cost_text
 from hybridloop.results.statuses import status_after
@@ -50,6 +50,7 @@ from hybridloop.runtime.run_events import report
 from hybridloop.runtime.signals import STORED_END
 from hybridloop.settings import AutoResume
 from hybridloop.targets import recorded_target
+from hybridloop.tasks.replay.recorded_steps import STEP
 
 RUN_COMPLETED = "run.completed"  # event of a run that ends with a result
 OUTAGE = "outage"  # event: the service, the target or the journal's server was away, and that ended the run
@@ -169,6 +170,25 @@ def write_end(run: HeldRun, status: str, reason: str, result: RunResult | None =
     """
     if _write(run, end_of(status), status, reason, result):
         STORED_END.set(status)
+
+
+def withdraw_if_empty(run: HeldRun, why: str) -> RunResult | None:
+    """Take back the extension of a run that measured nothing, and return the result before it; None for another run.
+
+    `why` says what ended it; empty where nothing was missing.
+    """
+    revision, events = run.revision, run.journal.events(run.uid)
+    if revision == 1 or any(event.kind == STEP for event in events[extensions_in(events)[-1] :]):
+        return None
+    if any(revision_of_stream(each.stream) == revision for each in run.journal.rounds(run.uid)):
+        return None
+    facts = run.extensions[-1].facts
+    before, result = facts["before"], RunResult.from_dict(facts["before"]["result"])
+    names, why = ", ".join(facts["settings"]), why or "the run has that already"
+    _log.warning("run %s: nothing was measured for %s, and its result stays: %s", run.record.key, names, why)
+    _write(run, end_of(before["status"]), before["status"], before["reason"], result, event=(WITHDRAWN, {}))
+    STORED_END.set(before["status"])
+    return result
 
 
 def _write(

@@ -10,7 +10,7 @@ from hybridloop.errors import NOTHING_SUBMITTED, InputError
 from hybridloop.inputs.validation import validate
 from hybridloop.journal import Event, Journal, RunRecord
 from hybridloop.journal.provenance import has_same_choices
-from hybridloop.journal.revisions import EXTENDED
+from hybridloop.journal.revisions import extensions_in
 from hybridloop.settings import LIMITS, AutoResume, ProblemText, Recorded, RunSettings
 
 LIMITS_GIVEN = "limits"  # event: all limits, where a resume changed some of them
@@ -41,7 +41,7 @@ def recorded_groupings(record: RunRecord) -> tuple[str, ...]:
 
 def recorded_of(record: RunRecord, events: Sequence[Event], *, is_extended: bool = False) -> Recorded:
     """Return a run's record as a preparation takes it; `is_extended` for one that is about to be extended."""
-    ends = [place for place, event in enumerate(events) if event.kind == EXTENDED] + [len(events)] * is_extended
+    ends = extensions_in(events) + [len(events)] * is_extended
     return Recorded(recorded_groupings(record), tuple(settings_after(record, events[:end]) for end in ends))
 
 
@@ -106,10 +106,11 @@ def limits_of(settings: RunSettings) -> dict[str, Any]:
 def given_later(events: Sequence[Event]) -> dict[str, Any]:
     """Return what resumes and extensions have set, as plain values by name: all limits, and goals that changed."""
     given: dict[str, Any] = {}
-    for event in events:
+    extensions = {*extensions_in(events)}
+    for place, event in enumerate(events):
         if event.kind == LIMITS_GIVEN:
             given |= event.facts
-        elif event.kind == EXTENDED:
+        elif place in extensions:
             given |= event.facts["settings"]
     return given
 

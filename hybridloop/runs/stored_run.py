@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from hybridloop.descriptions import ALGORITHMS
 from hybridloop.journal import PRUNED, Event, Journal, Ping, RoundRecord, RunRecord, SessionRow, Span
-from hybridloop.journal.revisions import EXTENDED, revision_of
+from hybridloop.journal.revisions import extensions_in, revision_of
 from hybridloop.results.result import RunResult
 from hybridloop.runs.recorded import problem_of, recorded_of, settings_after
 from hybridloop.settings import ProblemText, Recorded, RunSettings
@@ -56,7 +56,7 @@ class StoredRun:
     @property
     def earlier(self) -> tuple[StoredRun, ...]:
         """The run as it had ended before each extension, in order."""
-        ends = [place for place, event in enumerate(self.events) if event.kind == EXTENDED]
+        ends = extensions_in(self.events)
         return tuple(
             replace(self, record=replace(self.record, **self.events[end].facts["before"]), events=self.events[:end])
             for end in ends

@@ -183,7 +183,7 @@ def test_an_extension_measures_what_is_missing_alone_and_names_what_it_makes_bet
         assert same["shots"] >= row["shots"]
     added = circuits_of(first.run_key)[len(before) :]
     assert sum(shots for *_, shots in added) < 0.1 * sum(shots for *_, shots in before)
-    better = hl.resume(first.run_key, precision=0.004, workspace=workspace)
+    better = hl.resume(first.run_key, precision=0.001, workspace=workspace)
     (said,) = (each for each in better.choices if each.startswith("extension: "))
     assert said.startswith("extension: the value (precision); observables stay as precise as they were asked for")
     assert paid(emulator, first.run_key) == better.jobs
@@ -203,10 +203,10 @@ def test_a_smaller_tolerance_takes_the_rounds_of_the_search_again(emulator: Emul
 def test_levels_go_on_to_a_smaller_precision_from_their_shots(emulator: Emulator, problem: str) -> None:
     few = {"precision": 0.02, "levels": 2}
     first, workspace = begun(emulator, "levels", problem, **few)
-    last = hl.resume(first.run_key, precision=0.01, workspace=workspace)
+    last = hl.resume(first.run_key, precision=0.004, workspace=workspace)
     assert last.is_precise
-    assert max(row["standard_error"] for row in last.table) <= 0.0101
-    at_once, _ = begun(emulator, "levels", problem, **{**few, "precision": 0.01})
+    assert max(row["standard_error"] for row in last.table) <= 0.00404
+    at_once, _ = begun(emulator, "levels", problem, **{**few, "precision": 0.004})
     assert last.shots <= 1.15 * at_once.shots
     with open_journal() as journal:
         assert [each.agrees for each in verify_revisions(load_run(journal, first.run_key))] == [True, True]

@@ -121,13 +121,15 @@ class QaoaSearch:
     `optimizer` makes the optimizer of the angles, a new one for each number of layers, which `max_rounds` bounds; None:
     keep the angles.
     `extend_to` is the largest number of layers, added one at a time; None: keep the number. `cvar` is the fraction of
-    the best shots whose mean is optimized (conditional value at risk); 1 for the mean of all.
+    the best shots whose mean is optimized (conditional value at risk); 1 for the mean of all. `shots` are those of each
+    point; None: as many as the final measurement has.
     """
 
     optimizer: Callable[[QaoaCircuit], Optimizer] | None = None
     extend_to: int | None = None
     cvar: float = 1.0
     max_rounds: int = DEFAULT_MAX_ROUNDS
+    shots: int | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.cvar <= 1:
@@ -295,6 +297,7 @@ def qaoa(
     run_round: RunRound,
     *,
     shots: int = DEFAULT_SHOTS,
+    precision: float = math.inf,
     search: QaoaSearch = NO_SEARCH,
     on_lost: MissingPointPolicy = FAIL,
     on_progress: Callable[[RoundProgress], None] = lambda _: None,
@@ -318,21 +321,38 @@ def qaoa(
     log = RoundLog(on_progress, problem.sign)
     kept = _evaluation(ansatz, tracker).group_pubs(ansatz.initial_point[None, :], [shots])
     with share_caps(run_round, lambda: kept):
-        final_ansatz, stop = _SearchRun(search, tracker, shots, on_lost, log).run(ansatz)
+        final_ansatz, stop = _SearchRun(search, tracker, search.shots or shots, on_lost, log).run(ansatz)
     # Measure the final point with fresh shots.
     point = final_ansatz.initial_point
     evaluated = _evaluation(final_ansatz, tracker)
     keeper = KeptCounts(tracker, evaluated.circuits)
     evaluated = replace(evaluated, run_round=keeper)
+
+    def needed(cost: Estimate, asked: float) -> float:
+        """Return the error of the cost at which that of the value is as asked: both fall with the shots alike."""
+        if math.isinf(asked) or cost.is_exact or not problem.constraints:
+            return asked
+        found = FinalShots.of(problem, [*itertools.chain.from_iterable(keeper.at(point).values())]).objective()
+        if found is None:  # four times the shots may have one
+            return 0.5 * cost.expected_error
+        return cost.expected_error * asked / found.expected_error if found.expected_error else math.inf
+
     with share_caps(run_round, None):
-        final = measure_final_estimate(evaluated, point, pilot=[shots], precision=math.inf, on_round=log.final)
+        final = measure_final_estimate(
+            evaluated, point, pilot=[shots], precision=precision, needed_error=needed, on_round=log.final
+        )
     measured = [*itertools.chain.from_iterable(keeper.at(point).values())]  # of an extended run those before, too
     constraints, share = constraints_met(problem, tracker.best, measured)
     shots_at = FinalShots.of(problem, measured[-1:] if final.drifted else measured)
     found = shots_at.objective() if problem.constraints else _in_sense(problem, final.estimate)
     none = _without_feasible(shots_at) if found is None else None
+    is_precise = final.estimate.is_exact or (found is not None and found.expected_error <= precision)
+    value = replace(final, estimate=found or shots_at.whole(), is_precise=is_precise or math.isinf(precision))
+    limit = "" if math.isinf(precision) else value.limit(precision, sum(each.shots for each in log.history))
+    if limit:
+        stop = Stop(converged=False, reason=f"{limit}; {stop.reason}")
     outcome = QaoaResult(
-        **measured_value(replace(final, estimate=found or shots_at.whole()), None, NO_MINIMUM),
+        **measured_value(value, None, NO_MINIMUM),
         **_beside_value(shots_at, ansatz.cost, search.cvar, tracker.best),
         mean_cost=final.estimate,
         is_feasible=found is not None,

@@ -19,7 +19,7 @@ from hybridloop.results.live_text import error_text
 from hybridloop.results.result import RunResult
 from hybridloop.results.statuses import status_after
 from hybridloop.runs.effort import effort_of, of_whole_run
-from hybridloop.runs.hold import log_resume_command, write_end
+from hybridloop.runs.hold import log_resume_command, withdraw_if_empty, write_end
 from hybridloop.runs.planned import planned_effort
 from hybridloop.runs.run import Run
 from hybridloop.runtime.text_table import count_text
@@ -144,6 +144,10 @@ class Measurement:
             result = replace(result, status=status_after(error), reason=str(error), larger_cap=larger_cap)
             if result.status == "interrupted" and not isinstance(error, RunCancelled):
                 raise error
+        if error is None or isinstance(error, CapReached):
+            before = withdraw_if_empty(held, "" if error is None else str(error))
+            if before is not None:
+                return Ended(before, result=before)
         write_end(held, result.status, result.reason, result)
         if isinstance(error, RunCancelled):
             log_resume_command(held, result.status)
