@@ -41,7 +41,11 @@ _TEXTS = (
     (r"\S+[ \t]+\d+\n\S+[ \t]+\{", "a multi-line adjacency list", _NETWORKX.format("multiline_adjlist")),
     (r"\{(?s:.{0,400}?)\"adjacency\"\s*:", "a graph in networkx' adjacency format", _JSON.format("adjacency")),
     (r"\{[^{}]*\"elements\"\s*:\s*\{\s*\"nodes\"", "a graph in Cytoscape's format", _JSON.format("cytoscape")),
-    (r"NAME\b[^\n:]*\n(?:[^\n]*\n){0,3}ROWS\b", "a program in MPS format", ""),
+    (
+        r"(?:[^\n]*\n)?[ \t]*[LDCQ][CBMIG][NBLDCQ]\b[^\n]*\n[ \t]*(?:minimize|maximize)\b",
+        "a problem of QPLIB",
+        "Give its LP file",
+    ),
     (r"NAME\s*:(?s:.*)\nTYPE\s*:", "a problem of TSPLIB", "hl.qaoa(tsplib95.load(FILE).get_graph())"),
     (r"(?s:.*)\"__ndarray__\"", "a molecule of ASE", _ASE),
     (r"(?:[^\n]*\n){0,3}[ \d]{6}[^\n]* V[23]000", "a molecule in MOL or SDF format", _ASE),
@@ -125,5 +129,6 @@ def read_text(path: Path, of: str, kind: str, max_bytes: int) -> str:
 
 
 def _not_read(source: str, name: str, way: str) -> ProblemError:
-    remedy = f"In Python: {way}." if way else "Export it as edges (`node node weight`), FCIDUMP or XYZ."
+    remedy = way or "Export it as edges (`node node weight`), FCIDUMP or XYZ"
+    remedy = f"In Python: {way}." if "(" in way else f"{remedy}."
     return ProblemError(source, None, f"this is {name}, which is not read", remedy)

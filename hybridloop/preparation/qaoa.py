@@ -136,5 +136,5 @@ def _check_slack_fits(ansatz: QaoaCircuit, target: Target) -> None:
 def _assignment(problem: BinaryProblem, bitstring: str | None) -> Table:
     if bitstring is None:
         return ()
-    values = problem.values_of([int(bit) for bit in reversed(bitstring)]).tolist()
-    return tuple({"variable": label, "value": value} for label, value in zip(problem.labels, values, strict=True))
+    (values,) = problem.values_of([[int(bit) for bit in reversed(bitstring)]]).tolist()
+    return tuple({"variable": name, "value": value} for name, value in zip(problem.variables, values, strict=True))

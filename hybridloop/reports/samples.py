@@ -48,7 +48,7 @@ class Samples(Sequence[Sample]):
 
     rows: tuple[Sample, ...]
     maximizes: bool
-    has_spins: bool
+    vartype: str
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -73,7 +73,7 @@ class Samples(Sequence[Sample]):
         sign = -1.0 if self.maximizes else 1.0
         return dimod.SampleSet.from_samples(
             [dict(row.assignment) for row in self.rows],
-            vartype="SPIN" if self.has_spins else "BINARY",
+            vartype=self.vartype,
             energy=[sign * row.objective + 0.0 for row in self.rows],
             num_occurrences=[row.count for row in self.rows],
             is_feasible=[row.feasible for row in self.rows],
@@ -128,7 +128,8 @@ def samples_of(run: StoredRun, which: str = FINAL, variables: Mapping[str, Any] 
         for bits, shots in counts.bitstrings().items():
             shots_of[bits[-problem.num_variables :]] += shots  # without slack bits
     rows = tuple(_rows(problem, shots_of, variables or {}))
-    return Samples(rows, problem.sign < 0, problem.has_spins)
+    vartype = "SPIN" if problem.has_spins else "INTEGER" if problem.integers else "BINARY"
+    return Samples(rows, problem.sign < 0, vartype)
 
 
 def _rows(problem: BinaryProblem, shots_of: Mapping[str, int], variables: Mapping[str, Any]) -> Iterator[Sample]:
@@ -137,16 +138,21 @@ def _rows(problem: BinaryProblem, shots_of: Mapping[str, int], variables: Mappin
     bits = np.array([[int(bit) for bit in reversed(each)] for each in shots_of], dtype=np.uint8)
     objectives, feasible = problem.objective.energies(bits) + 0.0, problem.is_feasible(bits)
     penalties = problem.cost.energies(problem.completed(bits)) - problem.sign * objectives
-    names = [variables.get(label, label) for label in problem.labels]
-    order = sorted(
-        range(len(bits)),
-        key=lambda row: (not feasible[row], round(problem.sign * float(objectives[row]), 9), bits[row].tolist()),
-    )
-    shots, values = list(shots_of.values()), problem.values_of(bits)
-    for row in order:
-        assignment = dict(zip(names, values[row].tolist(), strict=True))
+    values = [tuple(row) for row in problem.values_of(bits).tolist()]
+    count, place = Counter[tuple[int, ...]](), dict[tuple[int, ...], int]()
+    for row, (value, shots) in enumerate(zip(values, shots_of.values(), strict=True)):
+        count[value] += shots  # several bits may make one whole number
+        place.setdefault(value, row)
+    names = [variables.get(name, name) for name in problem.variables]
+
+    def rank(value: tuple[int, ...]) -> tuple[bool, float, tuple[int, ...]]:
+        row = place[value]
+        return not feasible[row], round(problem.sign * float(objectives[row]), 9), value
+
+    for value in sorted(count, key=rank):
+        row, assignment = place[value], dict(zip(names, value, strict=True))
         penalty = max(0.0, round(float(penalties[row]), 9))
-        yield Sample(assignment, shots[row], float(objectives[row]), bool(feasible[row]), penalty)
+        yield Sample(assignment, count[value], float(objectives[row]), bool(feasible[row]), penalty)
 
 
 def _final(rounds: Sequence[RoundRecord], revisions: Sequence[StoredRun]) -> list[RoundRecord]:

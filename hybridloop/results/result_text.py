@@ -352,7 +352,7 @@ def _assignment(result: RunResult) -> Iterator[Row]:
         yield Row("bits", result.best_bitstring, "", bits)
     else:
         if result.best_bitstring is not None:
-            best = f"{result.best_value:g} at {bits}"
+            best = f"{result.best_value:.12g} at {bits}"
         yield Row("best seen", result.best_value, "", best)
         if names := _ones(result):
             yield _text_row("with 1", names)
@@ -374,7 +374,7 @@ def _assignment(result: RunResult) -> Iterator[Row]:
         yield Row("minimized", result.search_value, "", text)
     of = "feasible " if result.constraints else ""
     unknown = f"unknown: the mean of random {of}assignments takes too much work"
-    known = unknown if result.reference is None else f"{result.reference:g} (mean of random {of}assignments)"
+    known = unknown if result.reference is None else f"{result.reference:.12g} (mean of random {of}assignments)"
     yield Row("reference", result.reference, "", known)
 
 
@@ -437,11 +437,11 @@ def observable_text(row: Mapping[str, Any]) -> str:
 
 def _optimum(result: RunResult) -> str:
     if result.exact is not None:
-        return f"{result.exact:g}"
+        return f"{result.exact:.12g}"
     if result.optimum is None:
         return "unknown"
     found, bound = result.optimum
-    return f"unknown: {found:g} is the best known, and none is {'above' if bound > found else 'below'} {bound:g}"
+    return f"unknown: {found:.12g} is the best known, and none is {'above' if bound > found else 'below'} {bound:.12g}"
 
 
 def way_from_random(result: RunResult) -> tuple[float, str] | None:
@@ -464,7 +464,7 @@ def _mean(result: RunResult) -> Row:
     of = "feasible " if result.constraints else ""
     ratio = "" if way is None else f", {way[0]:.1%} of the way from random {of}assignments to {way[1]}"
     if result.is_exact and not result.rounding_bound:  # computed, not measured
-        return Row("objective", result.value, "", f"{result.value:g}{ratio}")
+        return Row("objective", result.value, "", f"{result.value:.12g}{ratio}")
     error = plus_minus(result.standard_error or 0.0, result.rounding_bound)
     return Row("average", result.value, "", f"{result.value:.6f} {error}{ratio}")
 

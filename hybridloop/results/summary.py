@@ -251,7 +251,7 @@ def signed(amount: float, unit: str) -> str:
 def _best(result: RunResult) -> str:
     if result.best_value is None:
         return "no measured assignment meets all constraints"
-    return next((result.solution[name] for name in VALUES if name in result.solution), f"{result.best_value:g}")
+    return next((result.solution[name] for name in VALUES if name in result.solution), f"{result.best_value:.12g}")
 
 
 def _of_objective(result: RunResult) -> Iterator[tuple[str, str]]:

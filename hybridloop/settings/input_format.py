@@ -31,6 +31,7 @@ class InputFormat(enum.StrEnum):
     BQPJSON = "bqpjson"
     BINARY = "binary"
     LP = "lp"
+    MPS = "mps"
     CIRCUIT = "circuit"
     SETTINGS = "settings"
 
@@ -64,6 +65,7 @@ _DESCRIPTIONS = {
     InputFormat.BQPJSON: "a binary problem (bqpjson)",
     InputFormat.BINARY: "a binary problem (JSON)",
     InputFormat.LP: "a program (LP)",
+    InputFormat.MPS: "a program (MPS)",
     InputFormat.CIRCUIT: "a circuit (OpenQASM)",
     InputFormat.SETTINGS: "settings (YAML)",
 }

@@ -61,6 +61,7 @@ UNREAD = {
     "ase.xsf": ("XSF", "ase.io.read"),
     "ase.mol": ("MOL or SDF", "ase.io.read"),
     "ase.sdf": ("MOL or SDF", "ase.io.read"),
+    "small.qplib": ("QPLIB", "LP file"),
     "geometry.in": ("FHI-aims", "ase.io.read"),
 }
 

@@ -304,21 +304,21 @@ def test_a_malformed_constraint_is_refused(row: Any, message: str) -> None:
 
 def test_models_with_more_than_bits_and_linear_constraints_are_refused() -> None:
     numbers, soft, squared = (dimod.ConstrainedQuadraticModel() for _ in range(3))
-    a, b, number = dimod.Binary("a"), dimod.Binary("b"), dimod.Integer("n", upper_bound=3)
+    a, b, number = dimod.Binary("a"), dimod.Binary("b"), dimod.Real("n", upper_bound=3)
     numbers.set_objective(a + number)
     soft.set_objective(a + b)
     soft.add_constraint(a + b <= 1, label="c", weight=2.0)
     squared.set_objective(a + b)
     squared.add_constraint(a * b <= 0, label="c")
-    for model, message in ((numbers, "the variable n is integer"), (soft, "c is soft"), (squared, "c is quadratic")):
+    for model, message in ((numbers, "the variable n is real"), (soft, "c is soft"), (squared, "c is quadratic")):
         with pytest.raises(InputError, match=message):
             problem_from_object(model)
     whole, quadratic = QuadraticProgram(), QuadraticProgram()
-    whole.integer_var(0, 3, "n")
+    whole.continuous_var(0, 3, "n")
     for name in "ab":
         quadratic.binary_var(name)
     quadratic.quadratic_constraint(quadratic={("a", "b"): 1}, sense="<=", rhs=0, name="c")
-    for program, message in ((whole, "the variable n is integer"), (quadratic, "c is quadratic")):
+    for program, message in ((whole, "the variable n is continuous"), (quadratic, "c is quadratic")):
         with pytest.raises(InputError, match=message):
             problem_from_object(program)
 

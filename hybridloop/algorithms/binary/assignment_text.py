@@ -38,7 +38,9 @@ def describe_assignment(problem: BinaryProblem, bitstring: str | None, value: fl
         case "ising":
             spins = [f"{name} = {-1 if bit else 1:+d}" for name, bit in zip(_names(problem, "s"), bits, strict=True)]
             return {"spins": _list(spins), "objective": _limited(problem, value)}
-    values = [f"{name} = {int(bit)}" for name, bit in zip(_names(problem, "x"), bits, strict=True)]
+    variables: Sequence[str] = problem.variables if problem.integers else _names(problem, "x")
+    (known,) = problem.values_of([[int(bit) for bit in bits]]).tolist()
+    values = [f"{name} = {each}" for name, each in zip(variables, known, strict=True)]
     return {"variables": _list(values), "objective": _limited(problem, value)}
 
 
@@ -47,12 +49,14 @@ def _limited(problem: BinaryProblem, value: float) -> str:
     maximizes, optimum = problem.sense is Sense.MAXIMIZE, problem.optimum
     best = optimum.bound
     if not optimum.is_exact:
-        known = "" if optimum.found is None else f", {optimum.found:g} is the best known"
-        return f"{value:g} of at {'most' if maximizes else 'least'} {best:g}, a bound{known}"
+        known = "" if optimum.found is None else f", {optimum.found:.12g} is the best known"
+        return f"{value:.12g} of at {'most' if maximizes else 'least'} {best:.12g}, a bound{known}"
     if maximizes:
-        return f"{value:g} of at most {best:g}"
+        return f"{value:.12g} of at most {best:.12g}"
     return (
-        f"{value:g}, the optimum" if abs(value - best) <= 1e-9 * max(1.0, abs(best)) else f"{value:g}; at best {best:g}"
+        f"{value:.12g}, the optimum"
+        if abs(value - best) <= 1e-9 * max(1.0, abs(best))
+        else f"{value:.12g}; at best {best:.12g}"
     )
 
 

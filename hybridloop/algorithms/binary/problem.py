@@ -50,6 +50,30 @@ class Optimum:
         return self.found == self.bound
 
 
+@dataclass(frozen=True, slots=True)
+class EncodedInteger:
+    """A whole-number variable as bits: `least` and the weights of the bits that are 1, by their places.
+
+    Each bit has twice the weight of the one before; the last has what is left to the largest value (S. Karimi and
+    P. Ronagh, Quantum Inf. Process. 18 (2019) 94).
+    """
+
+    name: str
+    least: int
+    bits: tuple[tuple[int, int], ...]
+
+    @staticmethod
+    def weights(span: int) -> list[int]:
+        """Return the weights of the bits that make 0 to a span.
+
+        >>> EncodedInteger.weights(10)
+        [1, 2, 4, 3]
+        """
+        doubled = [1 << power for power in range((span + 1).bit_length() - 1)]
+        rest = span - sum(doubled)
+        return [*doubled, rest] if rest else doubled
+
+
 @dataclass(frozen=True, eq=False)
 class BinaryProblem:
     """An objective over bits, in the unit of the problem's source; `labels` name the variables in the order of qubits.
@@ -57,7 +81,7 @@ class BinaryProblem:
     `penalty` is the weight of the constraints' violations, in the objective's unit; `penalty_reason` is why that
     weight is large enough. Both are unused without a constraint. `title` says what the problem is and how its text
     was read, `unused` what the text has and the problem does not use. `known_bound` is one of the objective that
-    follows from the problem's form, None without one.
+    follows from the problem's form, None without one. `integers` are the caller's variables that several bits make.
     """
 
     kind: str
@@ -71,6 +95,7 @@ class BinaryProblem:
     title: str = ""
     unused: tuple[str, ...] = ()
     known_bound: float | None = None
+    integers: tuple[EncodedInteger, ...] = ()
 
     def __post_init__(self) -> None:
         self._check_names()
@@ -102,10 +127,29 @@ class BinaryProblem:
         """True if the caller's variables are spins s = 1 − 2x, and no bits x."""
         return self.kind == "ising"
 
+    @cached_property
+    def variables(self) -> tuple[str, ...]:
+        """The names of the caller's variables, in the order of their first bits; those of one value come last."""
+        of_bits = {place: each.name for each in self.integers for place, _ in each.bits}
+        names = [of_bits.get(place, label) for place, label in enumerate(self.labels)]
+        return tuple(dict.fromkeys([*names, *(each.name for each in self.integers)]))
+
     def values_of(self, bits: ArrayLike) -> NDArray[np.int64]:
-        """Return rows of bits (k, n) as values of the caller's variables: bits, or spins −1 and 1."""
+        """Return rows of bits (k, n) as values (k, variables) of the caller's: bits, spins −1 and 1, whole numbers."""
         rows = np.asarray(bits, np.int64)
-        return 1 - 2 * rows if self.has_spins else rows
+        if self.has_spins:
+            return 1 - 2 * rows
+        if not self.integers:
+            return rows
+        known = {each.name: each for each in self.integers}
+        place_of = {label: place for place, label in enumerate(self.labels)}
+        columns = [
+            sum((weight * rows[:, place] for place, weight in known[name].bits), np.full(len(rows), known[name].least))
+            if name in known
+            else rows[:, place_of[name]]
+            for name in self.variables
+        ]
+        return np.stack(columns, axis=1)
 
     @property
     def has_unbalanced(self) -> bool:

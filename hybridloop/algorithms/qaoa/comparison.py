@@ -82,13 +82,13 @@ def beside_classical(outcome: QaoaResult, problem: BinaryProblem) -> QaoaResult:
     """
     optimum, choices = problem.optimum, list[str]()
     if not optimum.is_exact:
-        choices.append(f"bound: no assignment is better than {optimum.bound:.6g}")
+        choices.append(f"bound: no assignment is better than {optimum.bound:.12g}")
     if outcome.best_bitstring is not None:
         bits = np.array([[int(bit) for bit in reversed(outcome.best_bitstring)]], np.uint8)
         reached = problem.best_of(descend(problem.cost, problem.completed(bits)))
-        annealed = "none that is feasible" if problem.annealed is None else f"{problem.annealed:.6g}"
+        annealed = "none that is feasible" if problem.annealed is None else f"{problem.annealed:.12g}"
         by_descent = (
-            "" if reached is None else f"a descent by single flips from the best assignment reaches {reached:.6g}, "
+            "" if reached is None else f"a descent by single flips from the best assignment reaches {reached:.12g}, "
         )
         runs, sweeps = effort_of(problem.cost)
         choices.append(f"classical: {by_descent}simulated annealing ({runs} runs of {sweeps} sweeps) {annealed}")

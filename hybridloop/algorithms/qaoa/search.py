@@ -439,8 +439,8 @@ def constraints_met(
 
 def _beside_start(given: Assignment, best: Assignment | None) -> str:
     if best is given:
-        return f"start assignment: no sample is better than its objective {given.value:g}"
-    return f"start assignment: its objective is {given.value:g}, and a sample is better"
+        return f"start assignment: no sample is better than its objective {given.value:.12g}"
+    return f"start assignment: its objective is {given.value:.12g}, and a sample is better"
 
 
 def _penalty_note(ansatz: QaoaCircuit) -> str:

@@ -27,13 +27,14 @@ from hybridloop.inputs.formats.graphs import (
     read_with_networkx,
 )
 from hybridloop.inputs.formats.json_text import JsonDocument, read_json, read_json_object
+from hybridloop.inputs.formats.programs import read_mps
 from hybridloop.inputs.formats.rows import json_rows, read_rows
 from hybridloop.inputs.formats.tables import SquareMatrix, read_qbsolv, read_table
 from hybridloop.settings.input_format import ENERGY_FORMATS, NOT_PROBLEMS, InputFormat
 
 ACCEPTED_FORMATS = (
     "edges, CSV, GraphML, METIS, DIMACS, GML, GEXF, rows of a QUBO, clauses of MaxSAT, node-link JSON, or JSON with "
-    "`qubo`, `h` and `J`, `polynomial`, `labs`, `numbers`, `returns`, `terms`, a dimod BinaryQuadraticModel, or LP"
+    "`qubo`, `h` and `J`, `polynomial`, `labs`, `numbers`, `returns`, `terms`, a dimod BinaryQuadraticModel, LP or MPS"
 )
 _OF_NODE_LINK = ("nodes", "links", "edges", "directed", "multigraph", "graph", "attrs", "name")
 _OF_ROWS = {InputFormat.EDGES, InputFormat.RUDY, InputFormat.MATRIX, InputFormat.QUBO, InputFormat.BIQMAC}
@@ -93,6 +94,8 @@ def read_binary_problem(
             return read_qbsolv(text, source).as_problem()
         if found is InputFormat.LP:
             return polynomial(JsonDocument(source, dict(read_lp(text, source))), reading="read as LP")
+        if found is InputFormat.MPS:
+            return polynomial(JsonDocument(source, dict(read_mps(text, source))), reading="read as MPS")
         document = JsonDocument(source, read_json_object(text, source))
         if (problem := problem_of_document(document)) is not None:
             return problem

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from hybridloop.algorithms.binary.constraints import Linear
 from hybridloop.algorithms.binary.graphs import MAX_NAME_LENGTH, MAX_NODES
 from hybridloop.algorithms.binary.ising import Ising, Spins, is_in_range, ising_from_bits, ising_from_qubo
-from hybridloop.algorithms.binary.problem import BinaryProblem, Sense
+from hybridloop.algorithms.binary.problem import BinaryProblem, EncodedInteger, Sense
 from hybridloop.algorithms.binary.problem_kinds import (
     bit_polynomial,
     constrained,
@@ -28,7 +29,7 @@ from hybridloop.inputs.formats.tables import SquareMatrix
 _NAMES = {  # names of each kind's object, by the name that tells the kind
     "qubo": ("qubo", "offset", "maximize", "constraints"),
     "J": ("h", "J", "offset"),
-    "polynomial": ("polynomial", "vartype", "offset", "maximize", "constraints"),
+    "polynomial": ("polynomial", "vartype", "offset", "maximize", "constraints", "integers"),
     "labs": ("labs",),
     "numbers": ("numbers",),
     "returns": ("returns", "covariance", "risk_aversion", "budget", "assets"),
@@ -158,8 +159,38 @@ def polynomial(document: JsonDocument, reading: str = "") -> BinaryProblem:
         return spin_glass(Ising.of(count, terms).plus(offset), document.source, names)
     if _is_constrained(document):
         products = [(dict.fromkeys(bits, True), value) for bits, value in terms]
-        return _constrained(document, ising_from_bits(count, products, offset.offset), names, reading)
-    return bit_polynomial(count, [*terms, ((), offset.offset)], document.source, names)
+        problem = _constrained(document, ising_from_bits(count, products, offset.offset), names, reading)
+    else:
+        problem = bit_polynomial(count, [*terms, ((), offset.offset)], document.source, names)
+    integers = _integers(document, problem.labels)
+    if not integers:
+        return problem
+    number = f"{len(integers)} integer{'s' * (len(integers) > 1)} as {sum(len(each.bits) for each in integers)} bits"
+    return replace(problem, integers=integers, title=f"{problem.title}, {number} (bounded-coefficient encoding)")
+
+
+def _integers(document: JsonDocument, labels: Sequence[str]) -> tuple[EncodedInteger, ...]:
+    """Read whole-number variables: their names, least values, and bits with weights. Raises ProblemError."""
+    remedy = 'Give {"integers": [{"name": "x", "least": 0, "bits": [["x.0", 1], ["x.1", 2]]}]}.'
+    place, found, taken = {label: number for number, label in enumerate(labels)}, list[EncodedInteger](), set[int]()
+    given = document.value.get("integers", [])
+    for entry in given if isinstance(given, list) else [None]:
+        if not isinstance(entry, dict) or entry.keys() != {"name", "least", "bits"} or not _is_bits(entry["bits"]):
+            raise document.error(f"'integers' has {_short_repr(entry)}", remedy)
+        bits = tuple((place.get(label, -1), weight) for label, weight in entry["bits"])
+        is_named = isinstance(entry["name"], str) and isinstance(entry["least"], int)
+        if not is_named or any(number < 0 or number in taken for number, _ in bits):
+            raise document.error(f"'integers' has {_short_repr(entry)}", remedy)
+        taken |= {number for number, _ in bits}
+        found.append(EncodedInteger(entry["name"], entry["least"], bits))
+    return tuple(found)
+
+
+def _is_bits(value: Any) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], str) and type(pair[1]) is int
+        for pair in value
+    )
 
 
 def _constant(document: JsonDocument, count: int) -> Ising:

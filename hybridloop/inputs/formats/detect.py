@@ -35,6 +35,10 @@ _LP = re.compile(
     r"(?:subject\s+to|such\s+that|s\.?t\.?|bin(?:ary|aries)?)\b",
     re.IGNORECASE | re.MULTILINE | re.DOTALL,
 )
+_MPS = re.compile(
+    r"(?:\*[^\n]*\n)*(?:NAME\b[^\n]*\n)?(?:\*[^\n]*\n)*"
+    r"(?:OBJSENSE\b[^\n]*\n(?:[ \t][^\n]*\n)?|OBJNAME\b[^\n]*\n(?:[ \t][^\n]*\n)?)*ROWS[ \t]*\n"
+)
 _QASM = re.compile(r"(?:\s*//[^\n]*\n)*\s*OPENQASM\b")
 _FORMAT_BY_KEY = {
     "fcidump": InputFormat.MOLECULE,
@@ -73,6 +77,8 @@ def detect_format(text: str) -> InputFormat | None:
         return InputFormat.GML
     if _LP.match(text.lstrip("\ufeff")):
         return InputFormat.LP
+    if _MPS.match(start):
+        return InputFormat.MPS
     if (coded := _CODED.match(start)) is not None:
         return _CODES.get(coded[1], InputFormat.DIMACS)
     if _has_hard_clauses(text):

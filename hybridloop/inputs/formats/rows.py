@@ -135,8 +135,9 @@ def _split(lines: list[str], source: str) -> list[Row]:
     first, *rest = (row.cells for row in table)
     is_matrix = [row[:1] for row in rest] == [(name,) for name in first]  # without a name of the first column
     if separator == "," and len(first) == 3 and widths == {3, 4} and not is_matrix:
-        problem = "rows have four cells below a header of three: commas separate cells, and may be decimal signs"
-        raise ProblemError(source, table[1].line, problem, "Export it with semicolons, or with decimal points.")
+        wide = next(row for row in table if len(row.cells) == 4)
+        problem = "it has four cells, and others three: commas separate cells, and may be decimal signs"
+        raise ProblemError(source, wide.line, problem, "Export it with semicolons, or with decimal points.")
     if len(widths) == 1 and widths.pop() > 1:
         return table
     return [Row(number, tuple(line.replace(separator, " ").split())) for number, line in numbered]

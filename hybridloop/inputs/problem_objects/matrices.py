@@ -8,6 +8,8 @@ from typing import Any
 
 from hybridloop.errors import InputError
 from hybridloop.inputs.formats.constrained import constrained_model
+from hybridloop.inputs.formats.programs import Row, Variable, whole_variable
+from hybridloop.inputs.formats.programs import program as json_of_program
 from hybridloop.inputs.formats.tables import SquareMatrix
 from hybridloop.inputs.problem_objects import not_a_problem
 from hybridloop.inputs.problem_objects.graphs import graph_text
@@ -103,28 +105,33 @@ def quadratic_model(model: Any) -> tuple[str, str]:
 
 
 def quadratic_program(program: Any) -> tuple[str, str]:
-    """Return the name and text of a QuadraticProgram of qiskit-optimization, of bits with linear constraints."""
+    """Return the name and text of a QuadraticProgram of qiskit-optimization: bits, integers, linear constraints."""
     if not hasattr(program, "linear_constraints"):
         raise not_a_problem(program, "Give a QuadraticProgram.")
+    variables = list[Variable]()
     for variable in program.variables:
-        if variable.vartype.name != "BINARY":
-            what = f"the variable {variable.name[:80]} is {variable.vartype.name.lower()}"
-            remedy = "Give IntegerToBinary().convert(program), or binary variables."
-            raise InputError("problem", what, remedy)
+        kind = variable.vartype.name
+        if kind not in ("BINARY", "INTEGER"):
+            what = f"the variable {variable.name[:80]} is {kind.lower()}"
+            raise InputError("problem", what, "Declare it binary, or an integer.")
+        least, most = variable.lowerbound, variable.upperbound
+        is_bit = kind == "BINARY"
+        variables.append(
+            Variable(variable.name) if is_bit else whole_variable(variable.name, least, most, "the program")
+        )
     if program.quadratic_constraints:
         what = f"the constraint {program.quadratic_constraints[0].name[:80]} is quadratic"
         raise InputError("problem", what, "Give linear constraints.")
     objective = program.objective
     linear, quadratic = (part.to_dict(use_name=True) for part in (objective.linear, objective.quadratic))
-    terms = {**{(name,): value for name, value in linear.items()}, **quadratic}
-    constraints = [
-        (each.name, each.linear.to_dict(use_name=True), each.sense.label, each.rhs)
+    terms = {**{(name,): float(value) for name, value in linear.items()}, **quadratic}
+    rows = [
+        Row(each.name, each.linear.to_dict(use_name=True), each.sense.label, float(each.rhs))
         for each in program.linear_constraints
     ]
-    names = [variable.name for variable in program.variables]
     maximizes = objective.sense.name == "MAXIMIZE"
-    text = constrained_text(names, terms, constraints, offset=objective.constant, maximize=maximizes)
-    return str(program.name or "program"), text
+    document = json_of_program(variables, terms, rows, offset=float(objective.constant), maximize=maximizes)
+    return str(program.name or "program"), json.dumps(document)
 
 
 def constrained_text(

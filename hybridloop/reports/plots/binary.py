@@ -115,9 +115,11 @@ def histogram(request: PlotRequest) -> Picture | None:
     axes.set_ylabel("shots")
     legend(axes)
     at_best = sum(row.shots for row in measured if row.is_feasible and row.value == best.value)
-    words = f"Of {total:,} shots {at_best:,} ({at_best / total:.1%}) have the best measured objective, {best.value:g}."
+    words = (
+        f"Of {total:,} shots {at_best:,} ({at_best / total:.1%}) have the best measured objective, {best.value:.12g}."
+    )
     if result.exact is not None:
-        words += f" The optimum is {result.exact:g}."
+        words += f" The optimum is {result.exact:.12g}."
     words += f" The mean of the {of}shots is {result.value:.4g}"
     words += "." if random_mean is None else f", that of all {of}assignments {random_mean:.4g}."
     return Picture("histogram", "Objective of the final shots", words, figure)
@@ -152,7 +154,9 @@ def cut(request: PlotRequest) -> Picture | None:
     side = {place: int(row["value"]) for place, row in enumerate(result.table)}
     pairs, positions = _pairs(problem), _layout(problem)
     is_cut = problem.kind == "max-cut"
-    title = f"{result.problem}: " + (f"a cut of {result.best_value:g}" if is_cut else f"{result.best_value:g} nodes")
+    title = f"{result.problem}: " + (
+        f"a cut of {result.best_value:.12g}" if is_cut else f"{result.best_value:.12g} nodes"
+    )
     figure, axes = axes_of(title, (5.4, 4.6))
     between = [pair for pair in pairs if side[pair[0]] != side[pair[1]]]
     within = [pair for pair in pairs if side[pair[0]] == side[pair[1]]]
@@ -180,7 +184,9 @@ def cut(request: PlotRequest) -> Picture | None:
     ones = [problem.labels[node] for node in positions if side[node]]
     words = f"{count_text(len(positions), 'node')}, {count_text(len(pairs), 'edge')}. With 1: {', '.join(ones[:50])}."
     if is_cut:
-        words = f"The cut contains {len(between)} of {len(pairs)} edges; its weight is {result.best_value:g}. {words}"
+        words = (
+            f"The cut contains {len(between)} of {len(pairs)} edges; its weight is {result.best_value:.12g}. {words}"
+        )
     return Picture("cut", "The best cut on the graph" if is_cut else "The chosen nodes", words, figure)
 
 

@@ -101,6 +101,11 @@ REFUSED: dict[str, tuple[str, int | None, str]] = {
     "two decimal signs": ("a;b;1,5\nb;c;2.5\n", 1, "1,5 and 2.5: two decimal signs"),
     "thousands": ("a;b;1,500\nb;c;2,000\n", 1, "one and a part, or some thousands.*1.500 or 1500"),
     "commas of two meanings": ("source,target,km\na,b,1,5\nb,c,2\n", 2, "may be decimal signs"),
+    "commas of two meanings in a later line": (
+        "source,target,km\na,b,1\nb,c,2\nc,d,4\nd,e,2,5\n",
+        5,
+        "four cells, and others three",
+    ),
     "data without a weight": ("a b {'km': 3}\nb c {'km': 4}\n", 1, "'km', and no weight"),
     "a node with an edge to itself": ("0 1 1.5\n1 2 2.0\n2 2 1.0\n2 3 1.0\n", 3, "to itself.*--format qubo"),
     "a row without its weight": ("0,1,1\n1,2\n2,0,1\n", 2, "a weight is missing"),
