@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 import shlex
 import shutil
@@ -32,6 +33,9 @@ JOURNAL = re.compile(r"`(?P<url>(?:sqlite|postgresql)[a-z+]*://[^`]+)`")
 EXTRA = re.compile(r"`hybridloop\[(?P<extra>[a-z]+)\]`")
 FILE = re.compile(r"^```[a-z]+ (?P<name>[a-z]+\.[a-z]+)\n(?P<text>.*?)^```", re.MULTILINE | re.DOTALL)
 SNIPPET = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+SHOWN_OUTPUT = re.compile(r"\$[^\n]*\n(?:(?!\$ |```)[^\n]*\n)*")  # a command and the lines below it
+NUMBER = re.compile(r"([-+]?\d[\d,]*(?:\.\d+)?(?:e[-+]\d+)?(?![\w]))")
+TIME = re.compile(r"\d{4}-\d\d-\d\dT[\d:]+Z")
 SNIPPETS_OF = [page for page in PAGES if page not in (OF_THE_SERVICE, OF_DEPLOYING)]
 SERVERS = (
     "emulator start",
@@ -54,10 +58,8 @@ def run_commands(page: Path, environ: Mapping[str, str], folder: Path) -> None:
     for shown in FILE.finditer(page.read_text("utf-8")):
         (folder / shown["name"]).write_text(shown["text"], "utf-8")
     own = {**environ, "HYBRIDLOOP_JOURNAL": f"sqlite:///{folder}/journal.db"}
-    given: dict[str, str] = {}
     for shown in SHOWN.finditer(page.read_text("utf-8")):
-        given.setdefault(shown["arguments"].strip(), shown["environ"])
-    for command, variables in given.items():
+        command, variables = shown["arguments"].strip(), shown["environ"]
         if command.startswith(SERVERS):
             continue
         arguments = shlex.split(command)
@@ -73,6 +75,35 @@ def run_commands(page: Path, environ: Mapping[str, str], folder: Path) -> None:
         code = 3 if command.endswith(ENDS_EARLY) else 4 if command.endswith(ENDS_WITH_NOISE) else 0
         assert done.code == code, (command, done.err)
         assert done.out or done.err
+        if shown[0].startswith("$"):
+            check_shown_output(page, shown, f"{done.err}\n{done.out}")
+
+
+def check_shown_output(page: Path, shown: re.Match[str], output: str) -> None:
+    """Compare the lines that a page shows below a command with what it printed.
+
+    Words must be the same. A search follows the last digits of its processor's BLAS, so that numbers are compared
+    where none came before them: those of the first round.
+    """
+    printed = TIME.sub("TIME", " ".join(output.split()))
+    _, *lines = SHOWN_OUTPUT.findall(shown.string, shown.start())[0].splitlines()
+    for line in (" ".join(TIME.sub("TIME", each).split()) for each in lines if each.strip() and "…" not in each):
+        assert any_agrees(line, printed), (page.name, shown["arguments"], line, printed)
+
+
+def any_agrees(line: str, printed: str) -> bool:
+    """Return whether a line was printed, with numbers within a thousandth where they have to agree."""
+    pattern = NUMBER.pattern.join(re.escape(words) for words in re.split(NUMBER.pattern.replace("(", "(?:", 1), line))
+    given = NUMBER.findall(line)
+    is_exact = line.startswith("round 1 ")
+    return any(
+        not is_exact or all(math.isclose(number(a), number(b), rel_tol=1e-3) for a, b in zip(given, each, strict=True))
+        for each in (match.groups() for match in re.finditer(pattern, printed))
+    )
+
+
+def number(text: str) -> float:
+    return float(text.replace(",", ""))
 
 
 def run_snippet(snippet: str, environ: Mapping[str, str], folder: Path) -> None:
