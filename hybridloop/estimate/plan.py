@@ -35,13 +35,13 @@ class Plan:
     `unmitigated` without; both are None if it has none. `cost` is the one that the settings ask for, and
     `without_mitigation` the effort without the settings' own error mitigation, None if they have none. `searches` are
     the efforts of a measured and a simulated search, this plan's among them; empty where only one is possible. `bought`
-    is what the caps on jobs, shots and cost buy, None without; where that is no value, `cheaper` are runs with one
-    setting changed of which they buy one. `jobs_unbatched` are the expected jobs if each had one
-    point, None if they have. `options` are those of the target's provider. `of` says what the problem is, as it was
-    read. `orbitals` says why a molecule's active orbitals were chosen, `ansatz` why its circuit, and `groups` why its
-    terms are measured in these groups, where that was automatic. `classical` says what is computed on this machine
-    after the rounds, which the time leaves out. `limits` are the limits over runs under which it falls, with what they
-    leave; on the local service (`is_local`) nothing is billed.
+    is what the caps on jobs, shots and cost buy, None without; where that is no value, or no whole run with the
+    provider's mitigation, `cheaper` are runs with one setting changed of which they buy one. `jobs_unbatched` are the
+    expected jobs if each had one point, None if they have. `options` are those of the target's provider. `of` says what
+    the problem is, as it was read. `orbitals` says why a molecule's active orbitals were chosen, `ansatz` why its
+    circuit, and `groups` why its terms are measured in these groups, where that was automatic. `classical` says what is
+    computed on this machine after the rounds, which the time leaves out. `limits` are the limits over runs under which
+    it falls, with what they leave; on the local service (`is_local`) nothing is billed.
     """
 
     algorithm: str
@@ -243,6 +243,7 @@ def _value_bought(bought: Bought, plan: Plan) -> str:
     text = (
         f"{what} ± {bought.standard_error or 0.0:.2g} (standard error{by}), {'' if not bought.cost else 'for '}{spent}"
     )
+    text += ", sent with debiasing off" * bought.is_unmitigated
     return text if bought.with_value == bought.of else f"{text}; in {bought.with_value} of {bought.of} dry runs"
 
 

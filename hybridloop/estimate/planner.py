@@ -114,7 +114,9 @@ class Planner:
             for state in ((True, False) if target.debiases else ())
         }
         bought = self._bought(target, settings, tariff, simulation)
-        has_none = bought is not None and bought.standard_error is None
+        if bought is not None and bought.jobs:
+            few = target.unmitigated([bought.shots // bought.jobs], debias=debias)
+            bought = replace(bought, is_unmitigated=few is not None)
         choices = self._prepare(target, settings).choices
         plan = Plan(
             algorithm=self.algorithm,
@@ -137,7 +139,7 @@ class Planner:
             duration=duration,
             allowed=rounds_within_caps(expected, tariff, duration),
             bought=bought,
-            cheaper=tuple(self._cheaper(target)) if is_own and has_none else (),
+            cheaper=tuple(self._cheaper(target, bought)) if is_own and bought is not None else (),
             warnings=(),
             prices_dated=prices_dated(),
             of=title_of(self.problem, simulation.facts),
@@ -170,8 +172,15 @@ class Planner:
             self._prepare(target, settings), tariff, error_rates(target, settings.options), kept=self._kept
         )
 
-    def _cheaper(self, target: Target) -> Iterator[CheaperRun]:
-        """Yield runs of which the caps buy a value: with another value of a setting, or on another target."""
+    def _cheaper(self, target: Target, bought: Bought) -> Iterator[CheaperRun]:
+        """Yield runs of which the caps buy more: without the provider's mitigation where they end the run.
+
+        Where they buy no value, also those with another value of a setting, or on another target.
+        """
+        if not bought.is_whole and target.debiases and self.settings.debias:
+            yield from filter(None, [self._bought_with("debias", value=False, target=target)])
+        if bought.standard_error is not None:
+            return
         facts = self._prepare(target, self.settings_on(target)).facts
         for name, values in cheaper_settings(self.settings, facts):
             last = self._bought_with(name, values[-1], target) if values else None
@@ -200,7 +209,8 @@ class Planner:
             return None
         if bought is None or bought.standard_error is None:
             return None
-        return CheaperRun(name, f"{value:g}" if isinstance(value, float) else str(value), bought)
+        shown = "off" if value is False else f"{value:g}" if isinstance(value, float) else str(value)
+        return CheaperRun(name, shown, bought)
 
     def searches(self, plan: Plan, target: Target) -> dict[str, Effort]:
         """Return the efforts of both searches by name; one trial estimates that which is not the plan's.

@@ -108,6 +108,28 @@ def test_caps_that_buy_no_value_say_what_would_and_what_the_run_takes(capsys: py
     assert capsys.readouterr() == ("", "")  # a dry run reports no cap that is near
 
 
+@pytest.mark.parametrize(("algorithm", "problem", "cap"), [("vqe", "h2", "150USD"), ("qaoa", "petersen", "150USD")])
+def test_a_cap_that_ends_the_mitigation_of_the_provider_says_what_it_buys_without(
+    emulator: Emulator, algorithm: str, problem: str, cap: str
+) -> None:
+    text, asked = ProblemText(name=problem), {"target": "ionq.qpu.forte-1", "seed": 7, "max_cost": cap}
+    plan = plan_run(algorithm, text, resolve_settings(algorithm, Layer(CALL, asked)).settings)
+    assert plan.bought is not None
+    assert plan.bought.is_unmitigated
+    (line,) = [each for each in str(plan).splitlines() if each.startswith("  it buys ")]
+    assert "sent with debiasing off" in line
+    (without,) = plan.cheaper
+    assert (without.setting, without.value) == ("debias", "off")
+    assert without.bought.is_whole
+    assert without.bought.standard_error is not None
+    assert plan.bought.standard_error is not None
+    assert without.bought.standard_error < plan.bought.standard_error
+    bare = resolve_settings(algorithm, Layer(CALL, {**asked, "debias": False})).settings
+    result = run_plainly(algorithm, emulator.workspace(f"bare-{algorithm}"), text, bare)
+    assert result.standard_error is not None
+    assert result.standard_error < 1.3 * without.bought.standard_error  # a plan has the machine's published noise
+
+
 @pytest.mark.parametrize(
     ("algorithm", "coarsest"), [("vqe", {"precision": 0.9, "search": "simulated"}), ("qaoa", {"shots": 1})]
 )
