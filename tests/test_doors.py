@@ -115,7 +115,16 @@ READING = {  # commands that submit nothing; `doctor --live` submits to free tar
     *("config", "cost", "doctor", "down", "emulator ledger", "emulator start", "env", "init", "journal backup"),
     *("journal restore", "limit list", "limit remove", "limit set", "limit show", "molecule", "optimizers", "portal"),
     *("problems", "runs cancel", "runs export", "runs follow", "runs list", "runs logs", "runs prune", "runs report"),
-    *("runs show", "runs stop", "runs verify", "schema", "sessions close", "sessions close-orphans", "sessions jobs"),
+    *(
+        "runs samples",
+        "runs show",
+        "runs stop",
+        "runs verify",
+        "schema",
+        "sessions close",
+        "sessions close-orphans",
+        "sessions jobs",
+    ),
     *("sessions list", "sessions show", "status", "targets", "up"),
 }
 OF_A_SESSION = {

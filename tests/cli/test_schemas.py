@@ -141,6 +141,7 @@ OTHERS = {
 }
 # what is called before a command
 BEFORE = {
+    "runs samples": ("run", "qaoa", *RUNS["run qaoa"]),
     "journal restore": ("journal", "backup", "BACKUP"),
     "limit list": LIMIT,
     "limit show": LIMIT,
