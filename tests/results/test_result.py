@@ -18,7 +18,7 @@ from hybridloop.results.result import RunResult
 from hybridloop.results.result_text import answer, effort, measured_text
 from tests.result_helpers import a_result, answered, texts
 
-DICTIONARIES = {"cost", "costs", "curve", "estimated", "jobs", "provider_options", "reserved", "solution"}
+DICTIONARIES = {"cvar", "cost", "costs", "curve", "estimated", "jobs", "provider_options", "reserved", "solution"}
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
