@@ -78,6 +78,7 @@ REFUSED = {  # of a run that has ended: the option with a value, and what its re
     "max_cost": ("5USD", "does not reach further"),
     "max_rounds": ("5", "does not reach further"),
     "precision": ("0.5", "does not reach further"),
+    "shots": ("20", "a run of vqe can't be resumed"),
     "tolerance": ("0.9", "does not reach further"),
     "observable_precision": ("0.01", "does not reach further"),
     "observables": ("spin", "does not reach further"),
