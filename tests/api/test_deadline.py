@@ -49,7 +49,10 @@ def test_a_command_leaves_its_begin_to_no_later_call_of_its_process() -> None:
 
 
 def test_the_time_of_the_preparation_counts_and_a_resume_and_an_extension_have_the_whole_time_anew(
-    workspace: Workspace, passing: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
+    workspace: Workspace,
+    passing: Callable[[float], None],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     lasts_s = [3000.0]
 
@@ -67,9 +70,10 @@ def test_the_time_of_the_preparation_counts_and_a_resume_and_an_extension_have_t
     lasts_s[0] = 1800.0
     assert ends(hl.resume("k"), 1)
     lasts_s[0] = 3000.0
-    assert not ends(hl.resume("k", precision=0.0004), 1)
+    assert hl.resume("k", precision=0.0004).revision == 1  # nothing was measured
+    assert "precision, and its result stays: deadline is reached: 40 min is the deadline, and 5" in caplog.text
     lasts_s[0] = 1800.0
-    extended = hl.resume("k")
+    extended = hl.resume("k", precision=0.0004)
     assert ends(extended, 2)
     assert extended.revision == 2
 
