@@ -91,7 +91,7 @@ def test_a_dense_problem_without_an_optimum_has_the_best_value_known_and_a_bound
     assert known(problem.annealed) <= optimum.found
     assert optimum.found < optimum.bound <= math.fsum(weight for *_, weight in edges) + 1e-9
     text = describe_assignment(problem, "01" * 20, 100.0)["cut"]
-    assert text == f"100 of at most {optimum.bound:g}, a bound, {optimum.found:g} is the best known"
+    assert text == f"100 of at most {optimum.bound:.12g}, a bound, {optimum.found:.12g} is the best known"
 
 
 @pytest.mark.parametrize("seed", range(6))

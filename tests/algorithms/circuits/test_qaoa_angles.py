@@ -97,7 +97,7 @@ def test_the_descent_begins_at_the_best_sample() -> None:
     sampled = "".join(map(str, starts[row][::-1]))  # the rightmost character is variable 0
     outcome = replace(qaoa(circuit, shot_rounds(0), shots=100), best_bitstring=sampled)
     found = beside_classical(outcome, problem)
-    assert any(f"from the best assignment reaches {reached[row]:.6g}, " in choice for choice in found.choices)
+    assert any(f"from the best assignment reaches {reached[row]:.12g}, " in choice for choice in found.choices)
 
 
 def test_a_large_problem_has_the_angles_of_its_tree_and_with_the_xy_mixer_those_of_a_part() -> None:
