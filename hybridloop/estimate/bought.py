@@ -155,6 +155,7 @@ class _CappedRounds:
         self.budget = Budget(tariff.caps, only_planned=True)
         self.recorder = Recorder(sampler, circuits)
         self.is_cut = False  # a round had less than it asked for, or none
+        self.has_unmitigated = False  # a job had too few shots for the mitigation that was asked for
         self._shares = CapShares(self)
 
     @property
@@ -186,7 +187,8 @@ class _CappedRounds:
         """Return what was bought for all that was spent."""
         spent = self.budget.spent
         cost = math.fsum(spent.amounts.values())
-        return Bought(standard_error, is_whole, rounds, spent.jobs, spent.shots, cost, reason, spent.jobs, spent.jobs)
+        bought = Bought(standard_error, is_whole, rounds, spent.jobs, spent.shots, cost, reason, spent.jobs, spent.jobs)
+        return replace(bought, has_unmitigated=self.has_unmitigated)
 
     def needed(self, pubs: Sequence[SamplerPub]) -> Callable[[Sequence[int]], Spending]:
         """Return the most that a round of these PUBs can take, as a function of the shots of each."""
@@ -229,6 +231,8 @@ class _CappedRounds:
         pairs = zip(described, (int(pub.shots or 0) for pub in fitted), strict=True)
         jobs = self._tariff.jobs([PubRequest.of(*pair) for pair in pairs])
         prices = [price for _, price in jobs]
+        few = self._tariff.target.unmitigated([shots for shots, _ in jobs], debias=self._tariff.debias)
+        self.has_unmitigated |= few is not None
         reserved = self.budget.reserve([shots for shots, _ in jobs], prices, now=0.0)
         for reservation, price in zip(reserved, prices, strict=True):
             self.budget.settle(reservation, price.amounts or None)

@@ -162,7 +162,7 @@ class Bought:
     `is_whole` is true if the run ends as it would without caps. `reason` says what ended the run; `cost` is what is
     expected to be billed. `least_jobs` to `most_jobs` are likely. Of dry runs there were `of`, of which `with_value`
     have one. With `is_assumed` nothing was simulated: the standard error follows from the operator's terms. With
-    `is_unmitigated` its jobs have too few shots for the provider's error mitigation, which the run asks for.
+    `has_unmitigated` some jobs have too few shots for the provider's error mitigation, which the run asks for.
     """
 
     standard_error: float | None
@@ -177,7 +177,7 @@ class Bought:
     of: int = 1
     with_value: int = 1
     is_assumed: bool = False
-    is_unmitigated: bool = False
+    has_unmitigated: bool = False
 
 
 @dataclass(frozen=True, slots=True)

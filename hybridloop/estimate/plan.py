@@ -243,7 +243,7 @@ def _value_bought(bought: Bought, plan: Plan) -> str:
     text = (
         f"{what} ± {bought.standard_error or 0.0:.2g} (standard error{by}), {'' if not bought.cost else 'for '}{spent}"
     )
-    text += ", sent with debiasing off" * bought.is_unmitigated
+    text += ", its jobs of few shots sent with debiasing off" * bought.has_unmitigated
     return text if bought.with_value == bought.of else f"{text}; in {bought.with_value} of {bought.of} dry runs"
 
 

@@ -114,9 +114,6 @@ class Planner:
             for state in ((True, False) if target.debiases else ())
         }
         bought = self._bought(target, settings, tariff, simulation)
-        if bought is not None and bought.jobs:
-            few = target.unmitigated([bought.shots // bought.jobs], debias=debias)
-            bought = replace(bought, is_unmitigated=few is not None)
         choices = self._prepare(target, settings).choices
         plan = Plan(
             algorithm=self.algorithm,

@@ -115,7 +115,7 @@ def test_a_cap_that_ends_the_mitigation_of_the_provider_says_what_it_buys_withou
     text, asked = ProblemText(name=problem), {"target": "ionq.qpu.forte-1", "seed": 7, "max_cost": cap}
     plan = plan_run(algorithm, text, resolve_settings(algorithm, Layer(CALL, asked)).settings)
     assert plan.bought is not None
-    assert plan.bought.is_unmitigated
+    assert plan.bought.has_unmitigated
     (line,) = [each for each in str(plan).splitlines() if each.startswith("  it buys ")]
     assert "sent with debiasing off" in line
     (without,) = plan.cheaper
