@@ -175,7 +175,7 @@ def on_workers(points: int) -> list[Bound]:
                 return led(
                     points,
                     "workers",
-                    lambda journal: DeploymentPool(client, asked, journal, HERE, size=AT_ONCE, tag="sweep:workers"),
+                    lambda journal: DeploymentPool(client, asked, journal, HERE, size=AT_ONCE, tags=["sweep:workers"]),
                 )
             finally:
                 process.kill()
@@ -278,7 +278,7 @@ def in_reused_processes(points: int) -> list[Bound]:
                     settings={"shots": 100, "precision": 0.05},
                     grid={"seed": list(range(count))},
                 )
-                pool = DeploymentPool(client, deployment, journal, identity, size=PROCESSES, tag=tag)
+                pool = DeploymentPool(client, deployment, journal, identity, size=PROCESSES, tags=[tag])
                 with WorkerMemory(worker) as memory:
                     began = time.perf_counter()
                     rows, _ = run_points(points_of(spec), pool, journal, identity, attempts=3, on_point=lambda _: None)

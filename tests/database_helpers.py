@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import pytest
 
 from hybridloop.local_stack import PrefectServer
 from hybridloop.local_stack.prefect_settings import client_environment, server_environment
-from tests.journal.postgresql_helpers import new_database, running_server
+from tests.journal.postgresql_helpers import Server, new_database, running_server
 from tests.prefect_server import own_environ
 from tests.waiting import PATIENCE_S, eventually
 
@@ -22,41 +22,69 @@ from tests.waiting import PATIENCE_S, eventually
 @contextmanager
 def on_postgresql(folder: Path) -> Iterator[tuple[PrefectServer, Callable[[], None]]]:
     """Hold both, and yield a function that restarts the database. Skips the test if PostgreSQL is not installed."""
-    with running_server() as database:
-        journal, ours = new_database(database), new_database(database)
-        with psycopg.connect(ours, autocommit=True) as connection:
-            connection.execute("CREATE EXTENSION pg_trgm")
-        home = folder / "prefect"
-        environ = {
-            **server_environment(own_environ(folder / "home"), home),
-            "PREFECT_API_DATABASE_CONNECTION_URL": ours.replace("postgresql://", "postgresql+asyncpg://"),
-        }
-        log = folder / "server.log"
+    with running_server() as database, prefect_on(database, folder) as process, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HYBRIDLOOP_JOURNAL", new_database(database))
+        yield process.server, restart(database.folder)
+
+
+class ServerProcess:
+    """A Prefect server, which can be killed and started again at its address."""
+
+    def __init__(self, folder: Path, environ: Mapping[str, str], home: Path) -> None:
+        self._folder, self._environ, self._port = folder, environ, 0
+        self._process: subprocess.Popen[bytes] | None = None
+        self.start()
+        self.server = PrefectServer(self._api_url, is_local=True, environment=client_environment(self._api_url, home))
+
+    def start(self) -> None:
+        """Start the server, and wait until it is healthy."""
+        log = self._folder / "server.log"
         with log.open("wb") as output:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "hybridloop.local_stack.prefect_server", "--port", "0"],
-                env=environ,
-                cwd=folder,
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "hybridloop.local_stack.prefect_server", "--port", str(self._port)],
+                env=dict(self._environ),
+                cwd=self._folder,
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
+        eventually(lambda: "listening on" in log.read_text(errors="replace"))
+        (line,) = [line for line in log.read_text(errors="replace").splitlines() if "listening on" in line]
+        self._api_url = line.split()[-1] + "api"
+        self._port = int(self._api_url.split(":")[-1].split("/")[0])
+        eventually(lambda: _is_healthy(self._api_url), poll_s=0.2)
+
+    def kill(self) -> None:
+        """Kill the server."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait(PATIENCE_S)
+
+    def close(self) -> None:
+        """End the server."""
+        assert self._process is not None
+        self._process.terminate()
         try:
-            eventually(lambda: "listening on" in log.read_text(errors="replace"))
-            (line,) = [line for line in log.read_text(errors="replace").splitlines() if "listening on" in line]
-            api_url = line.split()[-1] + "api"
-            eventually(lambda: _is_healthy(api_url), poll_s=0.2)
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setenv("HYBRIDLOOP_JOURNAL", journal)
-                yield (
-                    PrefectServer(api_url, is_local=True, environment=client_environment(api_url, home)),
-                    restart(database.folder),
-                )
+            self._process.wait(PATIENCE_S)
         finally:
-            process.terminate()
-            try:
-                process.wait(PATIENCE_S)
-            finally:
-                process.kill()
+            self._process.kill()
+
+
+@contextmanager
+def prefect_on(database: Server, folder: Path) -> Iterator[ServerProcess]:
+    """Hold a Prefect server on a new database of PostgreSQL."""
+    ours = new_database(database)
+    with psycopg.connect(ours, autocommit=True) as connection:
+        connection.execute("CREATE EXTENSION pg_trgm")
+    home = folder / "prefect"
+    environ = {
+        **server_environment(own_environ(folder / "home"), home),
+        "PREFECT_API_DATABASE_CONNECTION_URL": ours.replace("postgresql://", "postgresql+asyncpg://"),
+    }
+    process = ServerProcess(folder, environ, home)
+    try:
+        yield process
+    finally:
+        process.close()
 
 
 def restart(folder: Path) -> Callable[[], None]:

@@ -4,43 +4,26 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection
-from functools import cache, partial
 from typing import Annotated, Any
 
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
+from prefect.context import FlowRunContext
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from hybridloop.azure.client import ServiceClient
-from hybridloop.azure.listing import open_client, unavailable_targets
-from hybridloop.azure.workspace import identity_of
-from hybridloop.data.states import State, Who
-from hybridloop.descriptions import ALGORITHMS
-from hybridloop.errors import HybridloopError, JournalDamaged, RunBusy
-from hybridloop.flows.in_prefect.algorithm_run import run_order
-from hybridloop.flows.in_prefect.dead_flow_runs import (
-    mark_dead_flow_runs,
-    reported_crash_age,
-    restart_flow_run,
-    tell_person,
-    was_cancelled,
-)
-from hybridloop.flows.lifecycle.classical_part import is_classical_alone
+from hybridloop.errors import HybridloopError
+from hybridloop.flows.in_prefect.flow_run_log import log_sent_to_prefect
 from hybridloop.flows.lifecycle.workspace import find_workspace
+from hybridloop.flows.rescue.dead_flow_runs import SETTLE_S, mark_dead_flow_runs, seconds_to_settle
+from hybridloop.flows.rescue.resume import give_to_deployment, resumable_runs, resume_here
 from hybridloop.journal import Journal, RunRecord, open_journal
-from hybridloop.runs.order import algorithm_order
-from hybridloop.runs.over_runs import limit_waited_for
-from hybridloop.runs.recorded import flow_runs_of, problem_of, settings_of
-from hybridloop.runs.resumable import FOR_A_PERSON, reason_to_skip
 from hybridloop.settings import Duration, WorkspaceName, parse_duration
-from hybridloop.tasks.orphans import close_orphaned_sessions, unfinished_jobs
+from hybridloop.tasks.orphans import close_orphaned_sessions
 from hybridloop.tasks.prefect_tasks import tasks_untagged
 from hybridloop.tasks.pruning import PruningResult, prune_runs
-from hybridloop.tasks.submission.jobs import TERMINAL
 
-CANDIDATES = frozenset({State.PREPARING, State.PARKED, State.INTERRUPTED, State.FAILED})
+HOUSEKEEPING_POOL = "-housekeeping"  # ends the name of the pool of housekeeping, after that of its runs
 
 
 class HousekeepingSettings(BaseModel):
@@ -52,7 +35,7 @@ class HousekeepingSettings(BaseModel):
         default=True, description="resume runs as the settings of each say (resume_automatically)"
     )
     settle: Annotated[float, BeforeValidator(parse_duration, json_schema_input_type=float | str)] = Field(
-        120.0, ge=0, description="seconds after a worker reported a crash before the flow run is restarted"
+        SETTLE_S, ge=0, description="seconds after a worker reported a crash before the flow run is restarted"
     )
     forget_after: Duration | None = Field(
         None, description="age at which finished runs are deleted from the journal; left out: never", examples=["90d"]
@@ -86,23 +69,28 @@ def housekeeping(settings: HousekeepingSettings = DEFAULTS, workspace: Workspace
 
 def do_housekeeping(settings: HousekeepingSettings, workspace: str | None, sdk_workspace: Any) -> dict[str, str]:
     """Run housekeeping inside a flow run; `workspace` is the name of the workspace's saved block, if it has one."""
-    with tasks_untagged(), open_journal() as journal:
-        marked = mark_dead_task(journal)
+    with tasks_untagged(), log_sent_to_prefect(), open_journal() as journal:
+        marked = mark_dead_task(journal, pool_of_this_flow_run())
         outcomes = marked | close_orphans_task(journal, sdk_workspace)
         if settings.resume_runs:
             for record in find_resumable_task(journal, sdk_workspace):
                 settle_s = 0.0 if record.key in marked else settings.settle  # no worker reported those
-                outcomes[record.key] = _resume(journal, record, settle_s, workspace, sdk_workspace)
+                threading.Event().wait(seconds_to_settle(journal, record, settle_s))
+                try:
+                    outcome = give_to_deployment(journal, record)
+                except HybridloopError as error:
+                    outcome = f"failed: {error}"
+                outcomes[record.key] = outcome or resume_here(journal, record, workspace, sdk_workspace)
         if settings.forget_after is not None or settings.forget_unfinished_after is not None:
             prune_task(journal, sdk_workspace, settings)
     return outcomes
 
 
 @task(name="mark dead flow runs", cache_policy=NO_CACHE, persist_result=False)
-def mark_dead_task(journal: Journal) -> dict[str, str]:
+def mark_dead_task(journal: Journal, pool: str | None) -> dict[str, str]:
     """Set the flow runs of dead processes to Crashed or Cancelled."""
     with get_client(sync_client=True) as client:
-        return mark_dead_flow_runs(journal, client, now=time.time())
+        return mark_dead_flow_runs(journal, client, now=time.time(), pool=pool)
 
 
 @task(name="close orphaned sessions", cache_policy=NO_CACHE, persist_result=False)
@@ -114,27 +102,14 @@ def close_orphans_task(journal: Journal, workspace: Any) -> dict[str, str]:
 @task(name="find runs to resume", cache_policy=NO_CACHE, persist_result=False)
 def find_resumable_task(journal: Journal, workspace: Any) -> list[RunRecord]:
     """Return the runs of this workspace that can resume now."""
-    identity, now, log = identity_of(workspace), time.time(), get_run_logger()
-    candidates = {record.uid: record for record in (*journal.runs_by_status(CANDIDATES), *journal.runs_to_resume())}
-    unavailable = cache(lambda: unavailable_targets(workspace))
-    resumable = []
-    with open_client(workspace) as service:
-        for record in candidates.values():
-            if record.settings.get("workspace") != identity or record.is_held(now) or record.state is State.ENDED:
-                continue
-            try:
-                reason = reason_to_skip(record, journal.events(record.uid), rounds=partial(_rounds, journal, record))
-                reason = reason or _pending_work(journal, record, service, unavailable)
-            except JournalDamaged as error:  # it must not keep other runs from being resumed
-                log.warning("run %s was skipped: %s", record.key, error)
-                continue
-            if reason is None:
-                resumable.append(record)
-                continue
-            log.debug("run %s was skipped: %s", record.key, reason)
-            if reason in FOR_A_PERSON:
-                tell_person(record, flow_runs_of(journal, record)[-1], reason)
-    return resumable
+    return list(resumable_runs(journal, workspace))
+
+
+def pool_of_this_flow_run() -> str | None:
+    """Return the work pool for which this flow run does housekeeping; None for one of no deployment."""
+    context = FlowRunContext.get()
+    pool = None if context is None or context.flow_run is None else context.flow_run.work_pool_name
+    return None if pool is None else pool.removesuffix(HOUSEKEEPING_POOL)
 
 
 @task(name="delete old runs", cache_policy=NO_CACHE, persist_result=False)
@@ -153,71 +128,3 @@ def prune_task(journal: Journal, workspace: Any, settings: HousekeepingSettings)
         *(done.runs, done.stripped, done.cancelled_jobs, done.freed_bytes, done.kept or "none"),
     )
     return done
-
-
-def _rounds(journal: Journal, record: RunRecord) -> int:
-    return journal.progress(record.uid).rounds_complete
-
-
-def _pending_work(
-    journal: Journal, record: RunRecord, service: ServiceClient, unavailable: Callable[[], Collection[str]]
-) -> str | None:
-    """Return what a run waits for at the service; None if for nothing, or if its resumption was requested."""
-    if record.resume_requested or is_classical_alone(journal, record):
-        return None
-    if record.target.lower() in unavailable():
-        return "its target is unavailable"
-    if record.state is not State.PARKED:
-        return None
-    if limit := limit_waited_for(journal, record):
-        return f"limit {limit} has too little left"
-    jobs = (service.find_job(job_id) for job_id in unfinished_jobs(journal, record.uid))
-    return None if all(job is None or job.get("status") in TERMINAL for job in jobs) else "its jobs are not done"
-
-
-def _let_settle(journal: Journal, record: RunRecord, settle_s: float) -> None:
-    """Wait until a crash was reported `settle_s` ago: a worker reports it again after its hooks.
-
-    The second report would make a Crashed flow run of one that waits for a worker.
-    """
-    with get_client(sync_client=True) as client:
-        age_s = reported_crash_age(client, flow_runs_of(journal, record)[-1], now=time.time())
-    if age_s is not None and age_s < settle_s:
-        threading.Event().wait(settle_s - age_s)
-
-
-def _resume(journal: Journal, record: RunRecord, settle_s: float, workspace: str | None, sdk_workspace: Any) -> str:
-    try:
-        if settle_s:
-            _let_settle(journal, record, settle_s)
-        present = journal.run(record.uid)  # earlier runs of this loop may have taken long
-        if present.is_held(time.time()) or present.status != record.status:
-            return "left: another process resumed it"
-        if (outcome := _delegate(journal, record)) is not None:
-            return outcome
-        order = algorithm_order(
-            record.algorithm, problem_of(record), settings_of(journal, record), record.key, who=Who.HOUSEKEEPING
-        )
-        result = run_order(order, sdk_workspace, workspace)
-    except RunBusy as error:
-        return f"left: it is held by {error.holder}"
-    except HybridloopError as error:  # it is stored with the run's own flow run; other runs may still resume
-        get_run_logger().warning("run %s failed: %s", record.key, error)
-        return f"failed: {error}"
-    return result.status
-
-
-def _delegate(journal: Journal, record: RunRecord) -> str | None:
-    """Leave a run to its deployment or its script; return the outcome, or None if it must be resumed here."""
-    *_, last = flow_runs_of(journal, record)
-    is_algorithm = record.algorithm in ALGORITHMS
-    with get_client(sync_client=True) as client:
-        # all settings as they were: the deployment's own may have changed
-        settings = {"settings": settings_of(journal, record).model_dump(mode="json")} if is_algorithm else {}
-        parameters = {**settings, "run_key": record.key}
-        outcome = restart_flow_run(client, record, last, parameters)
-        if outcome is not None:
-            return outcome
-        if not record.resume_requested and record.status == "interrupted" and was_cancelled(client, last):
-            return "left: it was cancelled in Prefect"
-    return None if is_algorithm else "left: only its own script can resume it"

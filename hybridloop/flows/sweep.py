@@ -16,9 +16,9 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from hybridloop.azure.workspace import identity_of, is_local
 from hybridloop.flows.in_prefect.beside import show_in_flow
 from hybridloop.flows.in_prefect.concurrency_slots import set_limit
-from hybridloop.flows.in_prefect.flow_run_events import tag_flow_run
+from hybridloop.flows.in_prefect.flow_run_events import journal_tag, tag_flow_run
 from hybridloop.flows.in_prefect.flow_run_log import log_sent_to_prefect
-from hybridloop.flows.in_prefect.process_reuse import SWEEP_TAG
+from hybridloop.flows.in_prefect.process_reuse import SWEEP_TAG, sweep_lease
 from hybridloop.flows.in_prefect.stored_result import SERIALIZER
 from hybridloop.flows.lifecycle.host import Ended
 from hybridloop.flows.lifecycle.workspace import find_workspace
@@ -37,6 +37,7 @@ from hybridloop.flows.sweep_execution.show import show, telling_refusal
 from hybridloop.flows.sweep_execution.spec import Point, SweepSpec, points_of
 from hybridloop.flows.sweep_execution.target_warnings import target_warnings
 from hybridloop.journal import open_journal
+from hybridloop.journal.held_run import held_name
 from hybridloop.settings import WorkspaceName
 
 _log = logging.getLogger(__name__)
@@ -69,7 +70,7 @@ def run_sweep(
     """
     began = time.monotonic()
     tag_flow_run(name=f"sweep-{spec.name}")
-    identity, log, tag = identity_of(sdk_workspace), get_run_logger(), f"{SWEEP_TAG}{spec.name}"
+    identity, log = identity_of(sdk_workspace), get_run_logger()
 
     def report(progress: SweepProgress) -> None:
         row = progress.row
@@ -83,8 +84,9 @@ def run_sweep(
             for warning in target_warnings(unfinished_points(points, journal), sdk_workspace):
                 _log.warning("%s", warning)
         set_cap(journal, spec)
-        pool = open_pool(client, spec, journal, sdk_workspace, tag=tag, block=workspace)
-        with closing(pool), log_sent_to_prefect():
+        tags = [f"{SWEEP_TAG}{spec.name}", journal_tag(journal)]
+        pool = open_pool(client, spec, journal, sdk_workspace, tags=tags, block=workspace)
+        with closing(pool), log_sent_to_prefect(), held_name(journal, sweep_lease(spec.name)):
             rows, begun = run_points(points, pool, journal, identity, attempts=spec.attempts, on_point=report)
         costs = retry_journal(lambda: cost_of_points(journal, points))
     result = result_of(spec, points, rows, begun, time.monotonic() - began, costs, is_local=is_local(sdk_workspace))

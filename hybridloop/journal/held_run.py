@@ -10,12 +10,35 @@ from typing import Any
 
 from hybridloop.data.objects import OBJECT
 from hybridloop.errors import HybridloopError, JournalError, LeaseLost
-from hybridloop.journal import Event, Journal, Lease, RunRecord
+from hybridloop.journal import Event, Journal, Lease, Owner, RunRecord
 from hybridloop.journal.provenance import versions
 from hybridloop.journal.revisions import extensions_in
 from hybridloop.runtime.run_events import report, start_thread
 
 RENEW_EVERY_S = 5.0  # a lease lasts 60 s; a request to stop reaches the run within this time
+
+
+@contextmanager
+def held_name(journal: Journal, name: str) -> Iterator[bool]:
+    """Keep the journal's lease on what has this name for the block; yield False if another process has it now.
+
+    While the journal is away nobody else can take the lease.
+    """
+    owner, ended = Owner.of_this_process(), threading.Event()
+    is_held = journal.take_named_lease(name, owner)
+
+    def renew() -> None:
+        while not ended.wait(RENEW_EVERY_S):
+            with suppress(JournalError):
+                journal.take_named_lease(name, owner)
+
+    threading.Thread(target=renew, name="hybridloop-lease", daemon=True).start()
+    try:
+        yield is_held
+    finally:
+        ended.set()
+        with suppress(JournalError):
+            journal.release_named_lease(name, owner)
 
 
 class HeldRun:

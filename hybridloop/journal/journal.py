@@ -54,6 +54,8 @@ from hybridloop.journal.records import (
 from hybridloop.journal.storage.database import WAIT_S, WAIT_VARIABLE, Database
 from hybridloop.journal.storage.location import Location, journal_url_of, make_private_folder
 from hybridloop.journal.storage.migrate import migrate
+from hybridloop.journal.storage.rows import read_rows
+from hybridloop.journal.storage.schema import identity
 from hybridloop.runtime.paths import home
 
 P = ParamSpec("P")
@@ -181,6 +183,12 @@ class Journal:
             if not keeps:
                 trial.rollback()
         return changes, cost
+
+    @property
+    def id(self) -> str:
+        """The id that the journal was given when it was created. A copy has it, too."""
+        with self._database.read_transaction() as connection:
+            return str(read_rows(connection, identity)[0]["id"])
 
     @property
     def num_runs(self) -> int:
@@ -327,6 +335,20 @@ class Journal:
         """End all leases, whose processes can't write any more."""
         with self._database.write_transaction() as connection:
             leases.end_all(connection)
+
+    def take_named_lease(self, name: str, owner: Owner) -> bool:
+        """Take or renew a lease of 60 s on what has this name; return False if another process has it."""
+        with self._database.write_transaction() as connection:
+            return leases.take_named(connection, name, owner, now=self._now())
+
+    def release_named_lease(self, name: str, owner: Owner) -> None:
+        """End this owner's lease on what has this name."""
+        with self._database.write_transaction() as connection:
+            leases.release_named(connection, name, owner)
+
+    def is_lease_held(self, name: str) -> bool:
+        """Return True if a process that may be alive has the lease on what has this name."""
+        return self._read(leases.is_named_held, name, now=self._now())
 
     # Rounds
 

@@ -1,7 +1,11 @@
-"""Leases: a process's exclusive hold on a run, renewed while it lives. A process that lost its lease can't write."""
+"""Leases: a process's exclusive hold on a run, renewed while it lives. A process that lost its lease can't write.
+
+A named lease is one on other work that one process at a time does for the journal, such as a sweep.
+"""
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,8 +17,8 @@ from hybridloop.journal.records import LEASE_S, Lease
 from hybridloop.journal.rounds import count_by_stream
 from hybridloop.journal.runs import lock_state, read_key, read_owner
 from hybridloop.journal.storage.encoding import encode_json
-from hybridloop.journal.storage.rows import read_intact, update_rows
-from hybridloop.journal.storage.schema import states
+from hybridloop.journal.storage.rows import insert_rows, read_intact, read_row, translate_decode_errors, update_rows
+from hybridloop.journal.storage.schema import named_leases, states
 
 
 def take(connection: Connection, run_uid: str, owner: Owner, *, now: float) -> Lease:
@@ -62,8 +66,44 @@ def release(connection: Connection, lease: Lease) -> None:
         update_rows(connection, states, [state | {"owner": None, "lease_expires_at": None}])
 
 
+def take_named(connection: Connection, name: str, owner: Owner, *, now: float) -> bool:
+    """Take or renew a lease of 60 s; return False if another process has it, which may be alive."""
+    row = read_row(connection, named_leases, name=name)
+    holder = _holder(row, now=now)
+    if holder is not None and holder.token != owner.token:
+        return False
+    lease = {"name": name, "owner": encode_json(owner.as_mapping()), "expires_at": now + LEASE_S}
+    (insert_rows if row is None else update_rows)(connection, named_leases, [lease])
+    return True
+
+
+def release_named(connection: Connection, name: str, owner: Owner) -> None:
+    """End a lease of this owner."""
+    row = read_row(connection, named_leases, name=name)
+    if row is not None and _owner(row).token == owner.token:
+        update_rows(connection, named_leases, [row | {"expires_at": 0.0}])
+
+
+def is_named_held(connection: Connection, name: str, *, now: float) -> bool:
+    """Return True if a process has the lease and may be alive."""
+    return _holder(read_row(connection, named_leases, name=name), now=now) is not None
+
+
+def _holder(row: dict[str, Any] | None, *, now: float) -> Owner | None:
+    if row is None or now >= row["expires_at"]:
+        return None
+    owner = _owner(row)
+    return None if owner.is_known_dead() else owner
+
+
+def _owner(row: dict[str, Any]) -> Owner:
+    with translate_decode_errors(named_leases, row["name"]):
+        return Owner(**json.loads(row["owner"]))
+
+
 def end_all(connection: Connection) -> None:
     """End all leases but those of damaged runs."""
+    connection.execute(named_leases.delete())
     held = [state for state in read_intact(connection, states) if state["owner"] is not None]
     update_rows(connection, states, [state | {"owner": None, "lease_expires_at": None} for state in held])
 

@@ -40,7 +40,7 @@ def _reason_of_its_own(record: RunRecord, events: Sequence[Event], rounds: Calla
             pass
         case State.INTERRUPTED | State.PREPARING if mode is AutoResume.INTERRUPTED:
             pass
-        case State.FAILED if mode is AutoResume.INTERRUPTED and _was_outage(events):
+        case State.FAILED if mode is AutoResume.INTERRUPTED and was_outage(events):
             pass
         case _:
             return "its settings do not allow automatic resumption"
@@ -53,7 +53,7 @@ def _reason_of_its_own(record: RunRecord, events: Sequence[Event], rounds: Calla
     return None
 
 
-def _was_outage(events: Sequence[Event]) -> bool:
+def was_outage(events: Sequence[Event]) -> bool:
     """Return true if an outage of the service, the target or the database ended the run last."""
     kinds = [event.kind for event in events if event.kind in (RESUMED, OUTAGE)]
     return kinds[-1:] == [OUTAGE]

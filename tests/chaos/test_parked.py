@@ -21,7 +21,7 @@ from hybridloop.data.statuses import WITH_RESULT
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.flows.algorithms import vqe
 from hybridloop.flows.housekeeping import HousekeepingSettings, housekeeping
-from hybridloop.flows.in_prefect import dead_flow_runs
+from hybridloop.flows.rescue import dead_flow_runs
 from hybridloop.runs.recorded import flow_runs_of
 from hybridloop.settings import ProblemText
 from tests.deployments.worker_helpers import Place, is_gone, of_hybridloop, place_for, worker

@@ -23,8 +23,8 @@ from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError
 from hybridloop.flows.algorithms import vqe
 from hybridloop.flows.housekeeping import housekeeping
-from hybridloop.flows.in_prefect.dead_flow_runs import AWAITS
 from hybridloop.flows.in_prefect.remote_runs import flow_run_of
+from hybridloop.flows.rescue.dead_flow_runs import AWAITS
 from hybridloop.local_stack import PrefectServer
 from hybridloop.settings import ProblemText
 from hybridloop.tasks.prefect_tasks import TAG

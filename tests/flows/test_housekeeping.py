@@ -33,8 +33,9 @@ from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError
 from hybridloop.flows.algorithms import vqe
 from hybridloop.flows.housekeeping import HousekeepingSettings, housekeeping
-from hybridloop.flows.in_prefect import dead_flow_runs
-from hybridloop.flows.in_prefect.dead_flow_runs import (
+from hybridloop.flows.in_prefect.remote_runs import follow
+from hybridloop.flows.rescue import dead_flow_runs
+from hybridloop.flows.rescue.dead_flow_runs import (
     DAY_S,
     MAX_VAIN_STARTS,
     PENDING_S,
@@ -43,7 +44,6 @@ from hybridloop.flows.in_prefect.dead_flow_runs import (
     mark_dead_flow_runs,
     reason_to_leave,
 )
-from hybridloop.flows.in_prefect.remote_runs import follow
 from hybridloop.journal import Event, Journal, Lease, Owner, RunRecord, journal_url, open_journal
 from hybridloop.journal.held_run import new_run
 from hybridloop.journal.limits import RunLimit

@@ -133,9 +133,8 @@ def worker(
     from hybridloop.local_stack.worker import run_worker
     from hybridloop.settings.deployment import check_pool
 
-    arguments = ["--pool", check_pool(pool, "pool"), "--type", "process"]
-    arguments += [] if limit is None else ["--limit", str(limit)]
-    raise typer.Exit(run_worker(arguments, {**os.environ, **_worker_variables()}))
+    pool = check_pool(pool, "pool")
+    raise typer.Exit(run_worker(pool, limit, {**os.environ, **_worker_variables()}))
 
 
 def _worker_variables() -> dict[str, str]:

@@ -27,7 +27,7 @@ from prefect.utilities.engine import emit_task_run_state_change_event
 from hybridloop.flows.in_prefect.completion import event_id, resource_of
 from hybridloop.flows.in_prefect.flow_run_log import log_sent_to_prefect
 from hybridloop.flows.in_prefect.one_request import client_without_retries
-from hybridloop.journal import RunRecord
+from hybridloop.journal import Journal, RunRecord
 from hybridloop.runs.hold import RUN_COMPLETED
 from hybridloop.runs.recorded import BEFORE
 from hybridloop.runtime.run_events import RunEvent, observed_by
@@ -35,6 +35,7 @@ from hybridloop.tasks.prefect_tasks import RUN_ROUND, TAG, task_tags
 
 BURST, PER_S = 100.0, 2.0  # bound of a run's events of the kinds that may be many
 FREQUENT = ("round.", "job.", "service.", "call.")
+JOURNAL = "journal:"  # begins the tag with the id of the journal of a flow run's run
 RECORDED = {"ping.sent": "ping", "session.renewed": "renew session"}
 _PARTS: Any = data.config  # of the names that Prefect draws
 _DRAWN = frozenset(word for part in _PARTS.values() for word in part.get("words", ()))
@@ -148,10 +149,15 @@ def _moment(seconds: float) -> Any:  # Prefect's type is pendulum's on some vers
     return datetime.fromtimestamp(seconds, UTC)
 
 
-def label_flow_run(run: RunRecord) -> None:
-    """Give the flow run around tags by the run's key, algorithm, problem and target; name it after the key."""
+def label_flow_run(journal: Journal, run: RunRecord) -> None:
+    """Give the flow run around tags by the run's key, algorithm, problem, target and journal; name it after the key."""
     values = {"run": run.key, "algorithm": run.algorithm, "problem": run.problem, "target": run.target}
-    tag_flow_run([f"{name}:{value}" for name, value in values.items()], name=run.key)
+    tag_flow_run([*(f"{name}:{value}" for name, value in values.items()), journal_tag(journal)], name=run.key)
+
+
+def journal_tag(journal: Journal) -> str:
+    """Return the tag of the flow runs of a journal: others' housekeeping leaves them alone."""
+    return f"{JOURNAL}{journal.id[:8]}"
 
 
 def tag_flow_run(more: Iterable[str] = (), *, name: str | None = None) -> None:

@@ -24,7 +24,7 @@ from hybridloop.flows.in_prefect.flow_run_labels import flow_run_labels
 from hybridloop.flows.in_prefect.takeover import leave_state_after_takeover
 from hybridloop.flows.in_prefect.watch import PrefectWatch, watch_flow_run
 from hybridloop.flows.lifecycle.host import Ended, Host
-from hybridloop.journal import RunRecord
+from hybridloop.journal import Journal, RunRecord
 from hybridloop.journal.held_run import HeldRun
 from hybridloop.results.result import RunResult
 from hybridloop.results.statuses import status_after
@@ -52,9 +52,9 @@ class PrefectHost(Host):
         return replace(order, flow_run_id=self.id, more={**order.more, **flow_run_labels()})
 
     @contextmanager
-    def holding(self, record: RunRecord, held: AbstractContextManager[HeldRun]) -> Iterator[HeldRun]:
+    def holding(self, journal: Journal, record: RunRecord, held: AbstractContextManager[HeldRun]) -> Iterator[HeldRun]:
         assert self.id is not None
-        label_flow_run(record)
+        label_flow_run(journal, record)
         self._artifact = RunArtifact(record.key, record.uid, self.id)
         with (
             tasks_untagged(),

@@ -22,6 +22,7 @@ from hybridloop.errors import InputError
 
 BLOCK = "hybridloop-notify"  # that of a URL
 ATTENTION = "hybridloop-attention"
+NO_WORKER = "hybridloop-no-worker"  # begins the name of the automation for a pool without a worker
 _MESSAGE = (  # as Prefect renders it, with the subject and the body of a notification
     "{%% set subject %%}%s{%% endset %%}{%% set body %%}%s{%% endset %%}"
     '{"subject": {{ subject | tojson }}, "body": {{ body | tojson }}}'

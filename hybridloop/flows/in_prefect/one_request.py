@@ -12,7 +12,7 @@ TIMEOUT_S = 5.0
 
 
 @contextmanager
-def client_without_retries() -> Iterator[SyncPrefectClient]:
+def client_without_retries(timeout_s: float = TIMEOUT_S) -> Iterator[SyncPrefectClient]:
     """Yield a client that sends each request once; by default Prefect's retry for minutes.
 
     Prefect has no option for one client, and its `temporary_settings` reads all settings again from the environment and
@@ -23,6 +23,6 @@ def client_without_retries() -> Iterator[SyncPrefectClient]:
     settings = context.settings.model_copy(update={"client": client_settings})
     with (
         SettingsContext(profile=context.profile, settings=settings),
-        get_client(sync_client=True, httpx_settings={"timeout": TIMEOUT_S}) as client,
+        get_client(sync_client=True, httpx_settings={"timeout": timeout_s}) as client,
     ):
         yield client

@@ -46,6 +46,11 @@ _PAGE = 20
 _log = logging.getLogger(__name__)
 
 
+def sweep_lease(name: str) -> str:
+    """Return the name of the journal's lease of a sweep, which its process holds while it lives."""
+    return f"sweep {name}"
+
+
 def reuse_process() -> None:
     """Let this process run further points of the sweep, once its flow run has completed.
 

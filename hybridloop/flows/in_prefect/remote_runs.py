@@ -33,8 +33,8 @@ from prefect.types.entrypoint import EntrypointType
 
 from hybridloop.errors import HybridloopError, InputError, RunBusy, RunNotBegun, RunNotFinished
 from hybridloop.flows import load_flow
-from hybridloop.flows.in_prefect.dead_flow_runs import complete_flow_run, ended_run_of
 from hybridloop.flows.in_prefect.host import HELD, REFUSED
+from hybridloop.flows.rescue.dead_flow_runs import complete_flow_run, ended_run_of
 from hybridloop.journal import open_journal
 from hybridloop.results.result import RunResult
 from hybridloop.settings import AutoResume, ProblemText

@@ -14,7 +14,7 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.rounds import MeasuredPub
 from hybridloop.errors import InputError
-from hybridloop.journal import RunRecord
+from hybridloop.journal import Journal, RunRecord
 from hybridloop.journal.held_run import HeldRun
 from hybridloop.results.result import RunResult
 from hybridloop.tasks.session import OpenSession
@@ -82,7 +82,9 @@ class Host(ABC):
     cancellation: Cancellation
 
     @abstractmethod
-    def holding(self, record: RunRecord, held: AbstractContextManager[HeldRun]) -> AbstractContextManager[HeldRun]:
+    def holding(
+        self, journal: Journal, record: RunRecord, held: AbstractContextManager[HeldRun]
+    ) -> AbstractContextManager[HeldRun]:
         """Hold the run for the block by entering `held`; show what happens to it, and watch for a cancellation."""
 
     @abstractmethod
@@ -111,7 +113,9 @@ class PlainHost(Host):
     def __init__(self) -> None:
         self.cancellation = Cancellation()
 
-    def holding(self, record: RunRecord, held: AbstractContextManager[HeldRun]) -> AbstractContextManager[HeldRun]:
+    def holding(
+        self, journal: Journal, record: RunRecord, held: AbstractContextManager[HeldRun]
+    ) -> AbstractContextManager[HeldRun]:
         return held
 
     def slot(self, limit: str | None, run: HeldRun, workspace: Any) -> AbstractContextManager[None]:

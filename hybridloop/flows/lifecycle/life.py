@@ -42,7 +42,7 @@ def live(journal: Journal, run: Run, workspace: Any, host: Host, view: View = NO
         check_limits_bound(journal, target, run.record.settings, settings.caps)
     num_qubits = run.prepared.algorithm.facts.num_qubits
     is_available = is_replay or check_available(workspace, target, num_qubits, settings.failure)
-    with host.holding(run.record, hold(journal, run, limits_of(settings), host.id)) as held:
+    with host.holding(journal, run.record, hold(journal, run, limits_of(settings), host.id)) as held:
         availability = {"is_available": is_available, "is_replay": is_replay}
         session = acquire_session(held, workspace, target, settings, host, begun_s=run.order.begun_s, **availability)
         return Measurement(run, held, host, view).measure(session)
@@ -59,7 +59,7 @@ def live_program(journal: Journal, run: Run, workspace: Any, host: Host, call: C
     if not run.has_result:
         check_limits_bound(journal, target, run.record.settings, settings.caps)
     is_available = run.has_result or check_available(workspace, target, 0, settings.failure)
-    with host.holding(run.record, hold(journal, run, limits_of(settings), host.id)) as held:
+    with host.holding(journal, run.record, hold(journal, run, limits_of(settings), host.id)) as held:
         try:
             begun_s = run.order.begun_s
             with acquire_session(

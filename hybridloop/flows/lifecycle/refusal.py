@@ -19,7 +19,7 @@ def record_refusal(order: RunOrder, error: HybridloopError, host: Host) -> None:
             if journal.run_by_key(new.key) or (order.flow_run_id and journal.run_by_flow_run(order.flow_run_id)):
                 return
             record = journal.add_run(new)
-            with host.holding(record, hold_run(journal, record.uid)) as run:
+            with host.holding(journal, record, hold_run(journal, record.uid)) as run:
                 refuse(run, str(error))
     except HybridloopError as failure:
         host.log.warning("the journal could not store that the run was refused: %s", failure)

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from httpx import HTTPError
+from httpx import HTTPError, HTTPStatusError
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import (
     FlowRunFilter,
@@ -51,6 +51,7 @@ _PAGE = 200
 class _Running:
     flow_run: UUID
     epoch: int  # of the run's lease before this flow run could hold it; -1: it may have held it
+    outages: int  # of those that were seen before
 
 
 class DeploymentPool:
@@ -64,12 +65,13 @@ class DeploymentPool:
         workspace: Mapping[str, str],
         *,
         size: int,
-        tag: str,
+        tags: Sequence[str],
         block: str | None = None,
     ) -> None:
         """`workspace` is the workspace's identity (`identity_of`); `block` is the name of its block, if it has one."""
         self._client, self._deployment, self._journal, self._workspace = client, deployment, journal, workspace
-        self._size, self._tag, self._block = size, tag, block
+        self._size, self._tags, self._block = size, list(tags), block
+        self._outages = 0  # failures of Prefect's server or of the journal that this process has seen
         self._running: dict[str, _Running] = {}
         self._refused: list[AttemptEnd] = []
         self._waiting = 0  # processes of points that have just completed, which wait for another one
@@ -90,16 +92,17 @@ class DeploymentPool:
                     scheduled_time=self._earliest_start(),
                     flow_run_name=point.key,
                     timeout=0,
-                    tags=[self._tag],
+                    tags=self._tags,
                     idempotency_key=str(uuid4()),  # a retry of this call creates no second flow run
                     as_subflow=False,  # no task run for each point; the tag names the sweep
                 )
             except (HTTPError, RuntimeError) as error:
-                self._refused.append(AttemptEnd(point.key, f"Prefect did not create its flow run: {error}", again=True))
+                trouble = f"Prefect did not create its flow run: {error}"
+                self._refused.append(AttemptEnd(point.key, trouble, again=True, is_own=_is_refusal(error)))
                 return
-            self._running[point.key] = _Running(created.id, 0 if record is None else record.epoch)
+            self._running[point.key] = _Running(created.id, 0 if record is None else record.epoch, self._outages)
         else:
-            self._running[point.key] = _Running(flow_run, -1)
+            self._running[point.key] = _Running(flow_run, -1, self._outages)
 
     def ended(self, within_s: float, /) -> list[AttemptEnd]:
         began, pause = time.monotonic(), _SHORTEST_S
@@ -135,6 +138,7 @@ class DeploymentPool:
                     del self._running[key]
                     ended.append(end)
         except (HTTPError, RuntimeError) as error:  # the workers continue meanwhile
+            self._outages += 1
             _log.info("the states of the points could not be read from Prefect: %s", error)
             for key in list(self._running):
                 if self._has_result(key):
@@ -149,24 +153,26 @@ class DeploymentPool:
     def _end_of(self, key: str, running: _Running, flow_run: FlowRun | None) -> AttemptEnd | None:
         if flow_run is None or flow_run.state is None:
             return AttemptEnd(key, "its flow run was deleted in Prefect", again=True)
-        state = flow_run.state
+        state, is_own = flow_run.state, running.outages == self._outages
         match state.type:
             case StateType.COMPLETED if state.name == REFUSED:
                 return AttemptEnd(key, f"it was refused: {state.message}")
             case StateType.COMPLETED if state.name == HELD:
-                return AttemptEnd(key, f"another process holds it: {state.message}", again=True)
+                return AttemptEnd(key, f"another process holds it: {state.message}", again=True, is_own=False)
             case StateType.COMPLETED:
                 self._check_setup(key)
                 self._waiting += PROCESS_LABEL in flow_run.labels and not is_process_dead(flow_run)
                 return AttemptEnd(key)
             case StateType.CANCELLED:
                 return AttemptEnd(key, _cancelled(state.message))
+            case StateType.CRASHED if self._has_result(key):  # the server was away when it ended
+                return AttemptEnd(key)
             case StateType.CRASHED:
-                return AttemptEnd(key, f"its flow run crashed: {state.message}", again=True)
+                return AttemptEnd(key, f"its flow run crashed: {state.message}", again=True, is_own=is_own)
             case StateType.FAILED:
                 # without a run in the journal its input was not read, and would not be again
-                has_run = self._record(key) is not None
-                return AttemptEnd(key, f"its flow run failed: {state.message}", again=has_run)
+                may_help = self._record(key) is not None or not is_own
+                return AttemptEnd(key, f"its flow run failed: {state.message}", again=may_help, is_own=is_own)
             case StateType.RUNNING | StateType.PENDING | StateType.CANCELLING:
                 return self._end_if_dead(key, running, flow_run)
         return None
@@ -185,12 +191,14 @@ class DeploymentPool:
             is_dead = not record.is_held(now)
         if not is_dead:
             return None
+        if self._has_result(key):  # housekeeping shows it in Prefect
+            return AttemptEnd(key)
         message = "its process died: it no longer holds its run"
         if flow_run.state.type is StateType.CANCELLING:
             self._client.set_flow_run_state(flow_run.id, Cancelled(message=message), force=True)
             return AttemptEnd(key, _cancelled(message))
         self._client.set_flow_run_state(flow_run.id, Crashed(message=message), force=True)
-        return AttemptEnd(key, message, again=True)
+        return AttemptEnd(key, message, again=True, is_own=running.outages == self._outages)
 
     def _check_setup(self, key: str) -> None:
         """Raise InputError if the workers have another journal or workspace than this process."""
@@ -204,7 +212,10 @@ class DeploymentPool:
             raise InputError("deployment", what, "Give them and this process the same one.", _RAN)
 
     def _record(self, key: str) -> RunRecord | None:
-        return retry_journal(lambda: run_of_key(self._journal, key))
+        return retry_journal(lambda: run_of_key(self._journal, key), self._note_outage)
+
+    def _note_outage(self) -> None:
+        self._outages += 1
 
     def _read_running(self) -> dict[UUID, FlowRun]:
         ids = [running.flow_run for running in self._running.values()]
@@ -218,13 +229,18 @@ class DeploymentPool:
     def _read_active(self) -> Sequence[FlowRun]:
         """Return the scheduled and running flow runs of an earlier start of the sweep."""
         active = FlowRunFilter(
-            tags=FlowRunFilterTags(all_=[self._tag]),
+            tags=FlowRunFilterTags(all_=self._tags),
             state=FlowRunFilterState(type=FlowRunFilterStateType(not_any_=list(_FINAL))),
         )
         flow_runs: list[FlowRun] = []
         while page := self._client.read_flow_runs(flow_run_filter=active, limit=_PAGE, offset=len(flow_runs)):
             flow_runs += page
         return [run for run in flow_runs if run.deployment_id == self._deployment.id]
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Return True for an answer by which the server refuses a request for good."""
+    return isinstance(error, HTTPStatusError) and 400 <= error.response.status_code < 500
 
 
 def _cancelled(message: str | None) -> str:

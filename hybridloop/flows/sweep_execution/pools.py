@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import psutil
@@ -28,20 +29,26 @@ _log = logging.getLogger(__name__)
 
 
 def open_pool(
-    client: SyncPrefectClient, spec: SweepSpec, journal: Journal, workspace: Any, *, tag: str, block: str | None
+    client: SyncPrefectClient,
+    spec: SweepSpec,
+    journal: Journal,
+    workspace: Any,
+    *,
+    tags: Sequence[str],
+    block: str | None,
 ) -> DeploymentPool | ProcessPool:
-    """Open the pool of a sweep in the SDK's workspace, which a saved `block` may name; its flow runs get the tag."""
+    """Open the pool of a sweep in the SDK's workspace, which a saved `block` may name; its flow runs get the tags."""
     log = get_run_logger()
     deployment = None if spec.deployment == HERE else find_deployment(client, spec.algorithm, spec.deployment)
     if deployment is not None:
         log.info("points run by %s, %d worker(s) online", deployment.name, deployment.workers)
         size = pool_size(spec, deployment.workers)
-        return DeploymentPool(client, deployment, journal, identity_of(workspace), size=size, tag=tag, block=block)
+        return DeploymentPool(client, deployment, journal, identity_of(workspace), size=size, tags=tags, block=block)
     size = within_memory(pool_size(spec, None), psutil.virtual_memory().available)
     log.info("points run by %d process(es) on this machine", size)
     is_by_identity = block is None and is_opened_by_identity(workspace)
     name = resource_id_of(workspace) if is_by_identity else block
-    configuration = {"tag": tag, "heartbeat_s": PREFECT_FLOWS_HEARTBEAT_FREQUENCY.value(), "workspace": name}
+    configuration = {"tags": list(tags), "heartbeat_s": PREFECT_FLOWS_HEARTBEAT_FREQUENCY.value(), "workspace": name}
     return ProcessPool(size, _environment(workspace, name), configuration)
 
 

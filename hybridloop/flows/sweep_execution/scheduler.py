@@ -15,25 +15,31 @@ from hybridloop.data.statuses import WITH_RESULT
 from hybridloop.errors import InputError, JournalError
 from hybridloop.flows.sweep_execution.results import row_of
 from hybridloop.flows.sweep_execution.spec import Point
-from hybridloop.journal import Journal
+from hybridloop.journal import Journal, RunRecord
 from hybridloop.runs.hold import begin_extension
 from hybridloop.runs.order import algorithm_order
+from hybridloop.runs.resumable import was_outage
 from hybridloop.runs.run import Run, find_run, run_of_key
 from hybridloop.settings import goals_of
 
 T = TypeVar("T")
 AWAY_S = 300.0
+LONGEST_OUTAGE_S = 86400.0
 _log = logging.getLogger(__name__)
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0  # a lease of a process on another machine ends after 60 s
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptEnd:
-    """End of an attempt: `trouble` is its error, empty after success; `again` is true if a retry may help."""
+    """End of an attempt: `trouble` is its error, empty after success; `again` is true if a retry may help.
+
+    `is_own` is false if it was no failure of the point: a server was away, or another process holds the point's run.
+    """
 
     key: str
     trouble: str = ""
     again: bool = False
+    is_own: bool = True
 
 
 class Execution(Protocol):
@@ -69,6 +75,16 @@ class _Attempt:
     point: Point
     number: int = 1
     not_before: float = 0.0
+    outages: int = 0  # before it, one after the other
+    away_since: float = 0.0
+
+    def after(self, *, is_own: bool, now: float) -> _Attempt:
+        """Return the attempt that follows this one: an outage takes none, and is waited for."""
+        failures = self.number if is_own else self.outages + 1
+        due = now + min(FIRST_PAUSE_S * 4 ** (failures - 1), LONGEST_PAUSE_S)
+        if is_own:
+            return _Attempt(self.point, self.number + 1, due)
+        return _Attempt(self.point, self.number, due, failures, self.away_since or now)
 
 
 def run_points(
@@ -84,8 +100,8 @@ def run_points(
     """Run the points without a stored result; return all rows in order of the points, and the number of those begun.
 
     Points are read one by one, as there is room. A failed point is retried after a pause, up to `attempts` attempts, if
-    that may help; other points do not wait for it. Raises InputError if the run of a point was started differently, for
-    example in another workspace.
+    that may help; other points do not wait for it. An outage takes no attempt: it is waited for, up to a day.
+    Raises InputError if the run of a point was started differently, for example in another workspace.
     """
     rows: dict[str, dict[str, Any] | None] = {}
     begun = 0
@@ -127,16 +143,26 @@ def run_points(
         for end in execution.ended(pause):
             attempt = in_flight.pop(end.key)
             record = retry_journal(lambda key=end.key: run_of_key(journal, key))  # type: ignore[misc]
-            if not end.again or attempt.number >= attempts:
+            is_own = end.is_own and not _was_away(journal, record)
+            following = attempt.after(is_own=is_own, now=clock())
+            is_over = following.number > attempts or clock() - (following.away_since or clock()) > LONGEST_OUTAGE_S
+            if not end.again or is_over:
                 done(end.key, row_of(attempt.point, record, end.trouble))
                 continue
-            wait = min(FIRST_PAUSE_S * 4 ** (attempt.number - 1), LONGEST_PAUSE_S)
-            _log.warning(
+            _log.log(
+                logging.WARNING if following.outages <= 1 else logging.DEBUG,  # an outage is told once
                 "point %s: %s; attempt %d of %d follows in %.0f s",
-                *(end.key, end.trouble, attempt.number + 1, attempts, wait),
+                *(end.key, end.trouble, following.number, attempts, following.not_before - clock()),
             )
-            paused.append(_Attempt(attempt.point, attempt.number + 1, clock() + wait))
+            paused.append(following)
             paused = deque(sorted(paused, key=lambda attempt: attempt.not_before))
+
+
+def _was_away(journal: Journal, record: RunRecord | None) -> bool:
+    """Return True if an outage of the service, the target or the database ended the run last."""
+    if record is None or record.status in WITH_RESULT:
+        return False
+    return retry_journal(lambda: was_outage(journal.events(record.uid)))
 
 
 def with_seeds(points: Iterable[Point], journal: Journal) -> list[Point]:
@@ -159,8 +185,8 @@ def unfinished_points(points: Iterable[Point], journal: Journal) -> Iterator[Poi
             yield point
 
 
-def retry_journal(read: Callable[[], T]) -> T:
-    """Read from the journal, with retries for five minutes while its server is restarted."""
+def retry_journal(read: Callable[[], T], on_outage: Callable[[], None] = lambda: None) -> T:
+    """Read from the journal, with retries for five minutes while its server is restarted; tell each failure."""
     began, pause = time.monotonic(), 0.5
     while True:
         try:
@@ -168,6 +194,7 @@ def retry_journal(read: Callable[[], T]) -> T:
         except JournalError as error:
             if type(error) is not JournalError or time.monotonic() - began > AWAY_S:  # damaged, or too new
                 raise
+            on_outage()
         time.sleep(pause)
         pause = min(2 * pause, 10.0)
 

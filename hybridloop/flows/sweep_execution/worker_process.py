@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from select import select
 from typing import Any
 
+from httpx import HTTPError
 from prefect import tags
 from prefect.context import SyncClientContext
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
@@ -30,6 +31,7 @@ from hybridloop.errors import (
     CapReached,
     HybridloopError,
     InputError,
+    JournalError,
     JournalGone,
     ProgramError,
     ReplayDiverged,
@@ -55,12 +57,12 @@ def main() -> None:
     with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as answers:
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # a library's output must not mix with the answers
         configuration = json.loads(lines.get())
-        block, tag = configuration["workspace"], configuration["tag"]
+        block, given = configuration["workspace"], configuration["tags"]
         heartbeat = {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: configuration["heartbeat_s"]}
         with temporary_settings(heartbeat), SyncClientContext.get_or_create():  # one Prefect client for all points
             workspace = connect_from_environment() if block is None else load_workspace(block)
             while line := lines.get():
-                with tags(tag):
+                with tags(*given):
                     answer = _run(json.loads(line), block, workspace)
                 answers.write(json.dumps(answer).encode() + b"\n")
                 answers.flush()
@@ -96,7 +98,9 @@ def _run(point: Mapping[str, Any], block: str | None, workspace: Any) -> dict[st
     except RunCancelled as error:
         return {"trouble": str(error)}
     except HybridloopError as error:
-        return {"trouble": str(error), "again": not isinstance(error, PERMANENT)}
+        is_outage = isinstance(error, JournalError) and error.is_outage  # of others the journal has a record
+        return {"trouble": str(error), "again": not isinstance(error, PERMANENT), "is_own": not is_outage}
     except Exception as error:  # of Prefect or another library: it ends this point, and the next one may run
-        return {"trouble": f"{type(error).__name__}: {error}", "again": True}
+        is_outage = isinstance(error, HTTPError)
+        return {"trouble": f"{type(error).__name__}: {error}", "again": True, "is_own": not is_outage}
     return {}

@@ -243,6 +243,24 @@ totals = Table(
     sqlite_with_rowid=False,
 )
 
+named_leases = Table(
+    "named_leases",  # of what one process at a time does for the journal
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("expires_at", Double, nullable=False),
+    _checksum(),
+    sqlite_with_rowid=False,
+)
+
+identity = Table(
+    "identity",  # one row, with the id by which others name this journal
+    metadata,
+    Column("id", Text, primary_key=True),
+    _checksum(),
+    sqlite_with_rowid=False,
+)
+
 events = Table(
     "events",
     metadata,

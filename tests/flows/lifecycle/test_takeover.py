@@ -25,8 +25,8 @@ from prefect.states import Crashed
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import LeaseLost
 from hybridloop.flows.algorithms import vqe
-from hybridloop.flows.in_prefect.dead_flow_runs import mark_dead_flow_runs
 from hybridloop.flows.in_prefect.takeover import is_changed, leave_state_after_takeover
+from hybridloop.flows.rescue.dead_flow_runs import mark_dead_flow_runs
 from hybridloop.journal import LEASE_S, Journal, RunRecord, journal_url
 from hybridloop.journal.held_run import hold_run, new_run
 from hybridloop.local_stack import PrefectServer

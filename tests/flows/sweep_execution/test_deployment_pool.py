@@ -50,7 +50,7 @@ def tagged(tag: str) -> FlowRunFilter:
 def deployed(client: SyncPrefectClient, journal: Journal, tag: str = TAG) -> DeploymentPool:
     name = f"flow-{uuid.uuid4()}"
     deployment = client.create_deployment(client.create_flow_from_name(name), "swept")
-    return DeploymentPool(client, Deployment(deployment, f"{name}/swept", 0), journal, HERE, size=len(KEYS), tag=tag)
+    return DeploymentPool(client, Deployment(deployment, f"{name}/swept", 0), journal, HERE, size=len(KEYS), tags=[tag])
 
 
 def begun(key: str) -> RunRecord:

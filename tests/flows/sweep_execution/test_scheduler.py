@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -68,7 +68,11 @@ def journal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Journal]:
         yield opened
 
 
-FATES = st.lists(st.sampled_from(["done", "again", "lost"]), min_size=ATTEMPTS, max_size=ATTEMPTS)
+# outages, in any number before each end, take no attempt
+END = st.tuples(st.integers(0, 4), st.sampled_from(["done", "again", "lost"])).map(
+    lambda drawn: [*["away"] * drawn[0], drawn[1]]
+)
+FATES = st.lists(END, min_size=ATTEMPTS, max_size=ATTEMPTS).map(lambda ends: [fate for end in ends for fate in end])
 
 
 @given(fates=st.lists(FATES, min_size=1, max_size=12), size=st.integers(1, 5))
@@ -80,9 +84,10 @@ def test_every_point_gets_its_allowed_attempts_independently_of_others(
         "done": AttemptEnd("", ""),
         "again": AttemptEnd("", "in passing", again=True),
         "lost": AttemptEnd("", "for good"),
+        "away": AttemptEnd("", "the server is away", again=True, is_own=False),
     }
     drawn = {
-        point.key: deque(AttemptEnd(point.key, ends[fate].trouble, ends[fate].again) for fate in fate_of)
+        point.key: deque(replace(ends[fate], key=point.key) for fate in fate_of)
         for point, fate_of in zip(points, fates, strict=True)
     }
     execution, told = RandomPool(size, drawn), list[SweepProgress]()
@@ -94,7 +99,9 @@ def test_every_point_gets_its_allowed_attempts_independently_of_others(
     assert [each.number for each in told] == list(range(1, len(points) + 1))
     assert execution.most <= size
     for point, fate_of, row in zip(points, fates, rows, strict=True):
-        last = next((number for number, fate in enumerate(fate_of, start=1) if fate != "again"), ATTEMPTS)
+        fails = [number for number, fate in enumerate(fate_of, start=1) if fate == "again"][:ATTEMPTS]
+        last = next((number for number, fate in enumerate(fate_of, start=1) if fate in ("done", "lost")), len(fate_of))
+        last = min(last, fails[-1]) if len(fails) == ATTEMPTS else last
         assert execution.started[point.key] == last
         assert row["reason"] == ends[fate_of[last - 1]].trouble
         assert row["value"] is None

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from uuid import uuid4
+
 import sqlalchemy as sa
 from alembic import op
 
 from hybridloop.journal.storage.rows import with_checksum
-from hybridloop.journal.storage.schema import totals
+from hybridloop.journal.storage.schema import identity, totals
 
 revision = "0001"
 down_revision = None
@@ -204,3 +206,18 @@ def upgrade() -> None:
         with_checksum(totals, {"name": name, "rows": 0}) for name in ("amounts", "kept_amounts", "limits", "scopes")
     ]
     op.get_bind().execute(totals.insert(), rows)
+    op.create_table(
+        "named_leases",
+        sa.Column("name", sa.Text, primary_key=True),
+        sa.Column("owner", sa.Text, nullable=False),
+        sa.Column("expires_at", sa.Double, nullable=False),
+        sa.Column("checksum", sa.LargeBinary, nullable=False),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "identity",
+        sa.Column("id", sa.Text, primary_key=True),
+        sa.Column("checksum", sa.LargeBinary, nullable=False),
+        sqlite_with_rowid=False,
+    )
+    op.get_bind().execute(identity.insert(), [with_checksum(identity, {"id": str(uuid4())})])

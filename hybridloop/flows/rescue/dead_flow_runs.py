@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import socket
+import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -28,7 +30,10 @@ from hybridloop.data.states import State as RunState
 from hybridloop.data.statuses import WITH_RESULT
 from hybridloop.descriptions import ALGORITHMS
 from hybridloop.errors import InputError, JournalDamaged
-from hybridloop.flows.in_prefect.completion import ENDED_EARLY, call_attention, show_end
+from hybridloop.flows.in_prefect.completion import ENDED_EARLY, call_attention, show_end, sweep_of
+from hybridloop.flows.in_prefect.flow_run_events import JOURNAL, journal_tag
+from hybridloop.flows.in_prefect.one_request import client_without_retries
+from hybridloop.flows.in_prefect.process_reuse import SWEEP_TAG, sweep_lease
 from hybridloop.journal import Journal, RunRecord
 from hybridloop.journal.held_run import how_to_resume
 from hybridloop.runs.recorded import flow_runs_of
@@ -36,6 +41,7 @@ from hybridloop.runs.run import run_of_key
 from hybridloop.tasks.orphans import is_orphaned
 from hybridloop.tasks.prefect_tasks import TAG
 
+SETTLE_S = 45.0  # after the report of a crash: Prefect's own worker reports it again when its hooks have ended
 QUIET_S = 600.0  # a flow run without a held run may prepare its problem or wait for a server for so long
 PENDING_S = 3600.0  # a container may have to be fetched; a worker's process begins within QUIET_S
 OUR_FLOWS = frozenset({*ALGORITHMS, "sweep", "housekeeping"})
@@ -43,6 +49,7 @@ SUPERSEDED_S = 60.0  # the same, where a later flow run has held its run: its pr
 MAX_STARTS = 20  # of one flow run
 MAX_VAIN_STARTS = 3  # of one that crashes each time before it begins: its worker may lack something
 DAY_S = 86400.0
+AHEAD = timedelta(days=7)  # by which a restarted flow run is due before those that wait
 AWAITS = "AwaitingRetry"
 _WORKER_NAME, _WORKER_TYPE, _PROCESS = "prefect.worker.name", "prefect.worker.type", "process"  # labels of Prefect
 _MISSED, _HEARTBEAT_S = 3, 30  # as in Prefect's server
@@ -51,8 +58,13 @@ _PAGE = 200
 _log = logging.getLogger(__name__)
 
 
-def mark_dead_flow_runs(journal: Journal, client: SyncPrefectClient, *, now: float) -> dict[str, str]:
+def mark_dead_flow_runs(
+    journal: Journal, client: SyncPrefectClient, *, now: float, pool: str | None = None
+) -> dict[str, str]:
     """End the flow runs of dead processes; return the new state by run key.
+
+    Flow runs of another journal, and points of a sweep that lives, are left. One that has not begun belongs to the
+    journal of the workers of its work pool, here of `pool` (None: any).
 
     They become Crashed, Cancelled if they were being cancelled, and Completed if the server was away when they ended,
     even where a worker or the lack of heartbeats has made Crashed of them meanwhile.
@@ -61,11 +73,14 @@ def mark_dead_flow_runs(journal: Journal, client: SyncPrefectClient, *, now: flo
     run without a run in this journal belongs to another user and is not changed.
     """
     marked: dict[str, str] = {}
-    for flow_run in _crashed_at_the_start(client, now):
-        _restart(client, flow_run)
-        marked[flow_run.name] = "never begun"
-    for flow_run in _active(client):
-        if _is_never_begun(client, flow_run, now):
+    is_ours = partial(_is_ours, journal, journal_tag(journal), pool)
+    for flow_run in filter(is_ours, _crashed_at_the_start(client, now)):
+        if not is_of_live_sweep(journal, sweep_of(flow_run)):
+            _restart(client, flow_run)
+            marked[flow_run.name] = "never begun"
+    for flow_run in filter(is_ours, _active(client)):
+        is_left = is_of_live_sweep(journal, sweep_of(flow_run))
+        if not is_left and _is_never_begun(client, flow_run, now):
             if _starts(client, flow_run) < MAX_STARTS and _deployment_of(client, flow_run) is not None:
                 _restart(client, flow_run)
             else:
@@ -75,6 +90,8 @@ def mark_dead_flow_runs(journal: Journal, client: SyncPrefectClient, *, now: flo
         try:
             if (record := complete_flow_run(journal, client, flow_run, now=now)) is not None:
                 marked[record.key] = "completed"
+                continue
+            if is_left:
                 continue
             record = _record_of(journal, flow_run)
             if record is None and _died_at_the_start(client, flow_run, now):
@@ -89,13 +106,26 @@ def mark_dead_flow_runs(journal: Journal, client: SyncPrefectClient, *, now: flo
         is_cancelled = flow_run.state_type is StateType.CANCELLING
         client.set_flow_run_state(flow_run.id, (Cancelled if is_cancelled else Crashed)(message=message))
         marked[record.key] = "cancelled" if is_cancelled else "crashed"
-    for flow_run in _crashed(client, now):
+    for flow_run in filter(is_ours, _crashed(client, now)):
         try:
             if (record := complete_flow_run(journal, client, flow_run, now=now)) is not None:
                 marked[record.key] = "completed"
         except JournalDamaged as error:
             _log.warning("flow run %s was skipped: %s", flow_run.name, error)
     return marked
+
+
+def is_of_live_sweep(journal: Journal, sweep: Any) -> bool:
+    """Return True for a point of a sweep whose process lives: that one starts it again."""
+    return bool(sweep) and journal.is_lease_held(sweep_lease(str(sweep)))
+
+
+def _is_ours(journal: Journal, tag: str, pool: str | None, flow_run: FlowRun) -> bool:
+    """Return True for a flow run that this journal's housekeeping may change."""
+    journals = {each for each in flow_run.tags if each.startswith(JOURNAL)}
+    if journals and tag not in journals:
+        return False
+    return bool(journals) or pool is None or flow_run.work_pool_name in (None, pool)
 
 
 def complete_flow_run(
@@ -156,8 +186,10 @@ def restart_flow_run(
     if reason is not None:
         return f"left: {reason}"
     if used or not last.state.is_crashed():
-        labels: dict[str, Any] = {"name": record.key, "tags": [TAG, f"run:{record.key}"]}
+        kept = [each for each in flow_run.tags if each.startswith((SWEEP_TAG, JOURNAL))]
+        labels: dict[str, Any] = {"name": record.key, "tags": [TAG, f"run:{record.key}", *kept]}
         labels |= {"parameters": {**flow_run.parameters, **parameters}, "idempotency_key": keys[used]}
+        labels["state"] = _first_in_line("Scheduled")
         client.create_flow_run_from_deployment(deployment, **labels)
         return "a new flow run of its deployment resumes it"
     _restart(client, last)
@@ -175,7 +207,12 @@ def _by_idempotency_key(client: SyncPrefectClient, keys: list[str]) -> dict[str,
 
 
 def _restart(client: SyncPrefectClient, flow_run: FlowRun) -> None:
-    client.set_flow_run_state(flow_run.id, Scheduled(name=AWAITS, scheduled_time=datetime.now(UTC)))
+    client.set_flow_run_state(flow_run.id, _first_in_line(AWAITS))
+
+
+def _first_in_line(name: str) -> State[Any]:
+    """Return a scheduled state whose flow run the next free slot takes: workers sort by this time, not by another."""
+    return Scheduled(name=name, scheduled_time=datetime.now(UTC) - AHEAD)
 
 
 def reason_to_leave(state: State[Any], starts: int, *, is_asked: bool) -> str | None:
@@ -196,12 +233,20 @@ def tell_person(record: RunRecord, flow_run_id: str | None, reason: str) -> None
             call_attention(client, record, flow_run, reason, f"To resume it: {how_to_resume(record)}")
 
 
-def reported_crash_age(client: SyncPrefectClient, flow_run_id: str | None, *, now: float) -> float | None:
-    """Return the seconds since a flow run that its deployment may restart became Crashed; None if it has not."""
-    flow_run = None if flow_run_id is None else _read_flow_run(client, flow_run_id)
+def seconds_to_settle(journal: Journal, record: RunRecord, settle_s: float) -> float:
+    """Return the seconds until the crash of a run's flow run was reported `settle_s` ago; 0 for other ends.
+
+    Prefect's own worker reports it again after its hooks, and the second report would make a Crashed flow run of one
+    that waits for a worker.
+    """
+    *_, last = flow_runs_of(journal, record)
+    if last is None or not settle_s:
+        return 0.0
+    with client_without_retries(timeout_s=30.0) as client:
+        flow_run = _read_flow_run(client, last)
     if flow_run is None or flow_run.deployment_id is None or flow_run.state is None or not flow_run.state.is_crashed():
-        return None
-    return now - _since(flow_run)
+        return 0.0
+    return max(0.0, settle_s - (time.time() - _since(flow_run)))
 
 
 def was_cancelled(client: SyncPrefectClient, flow_run_id: str | None) -> bool:
