@@ -248,12 +248,13 @@ def test_a_server_that_is_killed_in_a_deployment_submits_nothing_and_the_same_co
     with prefect_client(server_of(mine.shell)) as client:
         deployment = client.read_deployment_by_name("vqe/h2")
         assert (len(deployment.schedules), deployment.work_pool_name) == (1, "killed")
-        housekeeping = client.read_deployment_by_name("housekeeping/every-3-minutes")
-        assert (len(housekeeping.schedules), housekeeping.work_pool_name) == (1, "killed")
-        assert housekeeping.global_concurrency_limit is not None
-        own = [
-            f"hybridloop-{name} {deployment.id}" for name in ("attention", "ended-badly", "failed", "late", "stalled")
+        (block,) = client.read_block_documents()
+        assert block.name == "hybridloop-notify-vqe-h2-fb164913"
+        kinds = ("attention", "ended-badly", "failed", "lags", "stalled", "success")
+        own = [f"hybridloop-{kind} {deployment.id}" for kind in kinds]
+        pool = client.read_work_pool("killed").id
+        of_pool = [
+            f"hybridloop-idle {pool}",
+            *(f"hybridloop-{kind} {pool} {block.id}" for kind in ("full", "no-worker")),
         ]
-        names = sorted([*own, f"hybridloop-success {deployment.id}", "hybridloop-silent"])
-        assert sorted(each.name for each in client.read_automations()) == names
-        assert [block.name for block in client.read_block_documents()] == ["hybridloop-notify-vqe-h2-fb164913"]
+        assert sorted(each.name for each in client.read_automations()) == sorted([*own, *of_pool, "hybridloop-silent"])

@@ -6,8 +6,9 @@ import copy
 import json
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -24,14 +25,16 @@ from hybridloop.data import load_table
 from hybridloop.descriptions.levels import LevelsSettings
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.flows.algorithms import levels, vqe
-from hybridloop.flows.housekeeping import housekeeping
-from hybridloop.local_stack import PrefectServer
+from hybridloop.flows.in_prefect.notifications import notification_block, set_automations
+from hybridloop.flows.rescue.waiting import WAITS_S, tell_waiting
+from hybridloop.local_stack import PrefectServer, run_flows_on
 from hybridloop.settings import ProblemText
+from hybridloop.tasks.prefect_tasks import TAG
 from tests.conftest import Emulator
 from tests.deployments.messages import heard
 from tests.flow_calls import call_flow
 from tests.long_form import long_only
-from tests.prefect_server import prefect_client
+from tests.prefect_server import prefect_client, send_what_is_pending
 from tests.server_share import ServerShare
 from tests.waiting import PATIENCE_S
 
@@ -55,7 +58,7 @@ def told(prefect_server: PrefectServer, share: ServerShare) -> Iterator[queue.Qu
         assert OURS in text
         shown = json.loads(text.replace("BLOCK_ID", str(block_id)).replace(OURS, f"prefect.tag.{share.name}"))
         for each in shown:
-            if each["name"] in ("hybridloop-ended-badly", "hybridloop-late"):
+            if each["name"] == "hybridloop-ended-badly":
                 each["trigger"]["within"] = 10
         created = [client.create_automation(AutomationCore.model_validate(each)) for each in shown]
         yield messages
@@ -137,27 +140,74 @@ def test_only_a_crashed_or_failed_run_that_nothing_resumes_sends_a_notification(
 
 
 @pytest.mark.slow
-def test_only_a_start_that_no_worker_takes_sends_a_notification(
-    prefect_server: PrefectServer, share: ServerShare, told: queue.Queue[Any]
-) -> None:
-    late: State[Any] = Scheduled(name="Late")
-    with prefect_client(prefect_server) as client:
-        for name, flow_, states in (
-            ("taken", vqe, [late, Running()]),
-            ("of-housekeeping", housekeeping, [late]),
-            ("left", vqe, [late]),
-        ):
-            parameters = {} if flow_ is housekeeping else {"problem": {"name": "h2"}}
-            tags = (share.name,)
-            run: Any = client.create_flow_run(flow_, parameters=parameters, name=name, tags=tags, state=Scheduled())
-            for state in states:
-                client.set_flow_run_state(run.id, state, force=True)
-        message = told.get(timeout=PATIENCE_S)
-        assert message["subject"] == "vqe left has not started"
-        assert message["body"].startswith("It was due at 20")
-        assert "hybridloop worker" in message["body"]
+def test_runs_that_wait_send_one_message_for_the_cause(prefect_server: PrefectServer, share: ServerShare) -> None:
+    """Several runs that no worker takes send one, and several that wait for a full worker another one."""
+
+    def wait_for(message: str, said: queue.Queue[Any]) -> str:
+        heard_of = said.get(timeout=PATIENCE_S)
+        assert heard_of["subject"] == message, heard_of
         with pytest.raises(queue.Empty):
-            told.get(timeout=5.0)
+            said.get(timeout=12.0)
+        return str(heard_of["body"])
+
+    with heard() as (url, said), prefect_client(prefect_server) as client:
+        deployment = client.read_deployment(share.deploy(client, vqe, tags=[TAG]))
+        block, name = notification_block(client, url, f"of-{share.name}")
+        set_automations(client, block, name, deployment)
+        pool = client.read_work_pool(share.name)
+        (offline,) = [each for each in client.read_automations() if each.name == f"hybridloop-idle {pool.id}"]
+        offline.trigger.within = timedelta(seconds=10)  # type: ignore[union-attr]
+        client.update_automation(
+            offline.id, AutomationCore.model_validate(offline.model_dump(exclude={"id", "owner_resource"}))
+        )
+
+        def become_late(number: int) -> None:
+            for _ in range(number):
+                run = client.create_flow_run_from_deployment(deployment.id, parameters={"problem": {"name": "h2"}})
+                client.set_flow_run_state(run.id, Scheduled(name="Late"), force=True)
+
+        become_late(2)
+        body = wait_for(f"{share.name} has no worker", said)
+        assert f"hybridloop worker --pool {share.name}" in body
+        become_late(1)  # the cause is the same
+        with pytest.raises(queue.Empty):
+            said.get(timeout=15.0)
+        client.send_worker_heartbeat(share.name, "full", 30)
+        for _ in range(2):
+            with run_flows_on(prefect_server):
+                message = tell_waiting(client, share.name, now=time.time() + 2 * WAITS_S)
+        assert message == f"3 runs wait for a worker of {share.name}: its worker is full"
+        send_what_is_pending()
+        assert wait_for(f"Runs wait in {share.name}", said) == message
+        for each in client.read_automations():
+            if str(pool.id) in each.name or str(deployment.id) in each.name:
+                client.delete_automation(each.id)
+
+
+@pytest.mark.slow
+def test_an_address_hears_of_each_thing_once(prefect_server: PrefectServer, share: ServerShare) -> None:
+    """Of one that hears of the whole server, none is left or made for a deployment."""
+    with prefect_client(prefect_server) as client:
+        deployment = client.read_deployment(share.deploy(client, vqe, tags=[TAG]))
+        url = f"http://127.0.0.1:9/{share.name}"
+        own = notification_block(client, url, f"own-{share.name}")
+        before = {each.id for each in client.read_automations()}
+        set_automations(client, *own, deployment)
+        narrowed = {each.name for each in client.read_automations() if each.id not in before}
+        assert any(str(deployment.id) in each for each in narrowed)
+        whole = notification_block(client, url, f"whole-{share.name}")
+        set_automations(client, *whole)
+        try:
+            after = {each.name for each in client.read_automations() if each.id not in before}
+            assert not [each for each in after if str(deployment.id) in each]
+            assert {"hybridloop-success", "hybridloop-sweep"} <= after
+            (said,) = set_automations(client, *own, deployment)
+            assert said == f"the address of own-{share.name} hears of all runs on the server already"
+            assert {each.name for each in client.read_automations() if each.id not in before} == after
+        finally:
+            for each in client.read_automations():
+                if each.id not in before:
+                    client.delete_automation(each.id)
 
 
 @long_only  # Prefect checks for missing events after ten seconds at the earliest

@@ -30,7 +30,6 @@ from hybridloop.descriptions.levels import LevelsSettings
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import HybridloopError
 from hybridloop.flows.algorithms import levels, vqe
-from hybridloop.flows.housekeeping import housekeeping
 from hybridloop.flows.in_prefect.algorithm_run import live_in_flow
 from hybridloop.flows.in_prefect.beside import show_in_flow, with_body
 from hybridloop.flows.in_prefect.watch import POLL_S
@@ -69,7 +68,6 @@ TOLD = {
     "waiting": "hybridloop-attention",
     "failed": "hybridloop-failed",
     "crashed": "hybridloop-ended-badly",
-    "late": "hybridloop-late",
     "stalled": "hybridloop-stalled",
     "sweep": "hybridloop-sweep",
 }
@@ -80,7 +78,6 @@ UNTOLD = (
     "interrupted",
     "cancelled",
     "skipped",
-    "housekeeping-late",
     "point of a sweep",
 )
 
@@ -133,11 +130,11 @@ class Nights:
         (flow_run,) = self._client.read_flow_runs(flow_run_filter=FlowRunFilter(tags=FlowRunFilterTags(all_=[tag])))
         return flow_run.id
 
-    def states(self, name: str, *states: State[Any], flow: Any = vqe) -> None:
+    def states(self, name: str, *states: State[Any]) -> None:
         """Make a flow run with these states, as a worker or the server sets them."""
-        parameters = {} if flow is housekeeping else {"problem": {"name": "h2"}}
+        parameters = {"problem": {"name": "h2"}}
         run: Any = self._client.create_flow_run(
-            flow, parameters=parameters, name=name, tags=("hybridloop",), state=states[0]
+            vqe, parameters=parameters, name=name, tags=("hybridloop",), state=states[0]
         )
         for state in states[1:]:
             self._client.set_flow_run_state(run.id, state, force=True)
@@ -202,8 +199,6 @@ def test_each_fault_of_twenty_nights_sends_one_message_and_nothing_else_does(
         nights.run("failed")
         emulator.admin("faults", {"rules": []})
         late: State[Any] = Scheduled(name="Late")
-        nights.states("late", Scheduled(), late)
-        nights.states("housekeeping-late", Scheduled(), late, flow=housekeeping)
         nights.states("crashed", Running(), Crashed(message="its process ended"))
         nights.states("held", Running(), Completed(name="Held"))
         nights.states("skipped", Scheduled(), late, Running(), Completed(name="Skipped"))

@@ -9,10 +9,10 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prefect.client.schemas.actions import WorkPoolCreate
-from prefect.client.schemas.filters import FlowFilter, FlowFilterName
 from prefect.client.schemas.objects import FlowRun
 from prefect.states import Completed, Crashed
 from prefect.types.entrypoint import EntrypointType
@@ -22,6 +22,8 @@ import hybridloop as hl
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError, RunNotFinished
 from hybridloop.flows.algorithms import vqe
+from hybridloop.flows.deploying.deploy import ensure_housekeeping
+from hybridloop.flows.housekeeping import housekeeping
 from hybridloop.flows.in_prefect.remote_runs import flow_run_of, follow
 from hybridloop.local_stack import PrefectServer
 from hybridloop.settings import ProblemText
@@ -149,16 +151,32 @@ def test_a_run_that_waits_for_a_worker_does_not_start_once_it_is_stopped(
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("working")
-def test_a_run_that_is_handed_over_finds_housekeeping_in_its_pool(
-    place: Place, share: ServerShare, tmp_path: Path
-) -> None:
-    for deployment in place.client.read_deployments(flow_filter=FlowFilter(name=FlowFilterName(any_=["housekeeping"]))):
-        place.client.delete_deployment(deployment.id)
-    done = elsewhere(place, tmp_path).run("run", "vqe", "h2", "--seed", "7", "--on", share.name)
-    assert done.returncode == 0, done.stderr
-    assert "created the deployment housekeeping/every-3-minutes" in done.stderr
-    assert place.client.read_deployment_by_name("housekeeping/every-3-minutes").work_pool_name == share.name
+def test_housekeeping_never_stands_in_the_pool_of_the_runs(place: Place, share: ServerShare) -> None:
+    """`hybridloop worker` does it beside a pool of processes; other pools get a second one with their template."""
+    template = {"variables": {"properties": {}}, "job_configuration": {"image": "ours"}}
+    containers = f"{share.name}-containers"
+    place.client.create_work_pool(WorkPoolCreate(name=containers, type="docker", base_job_template=template))
+    (said,) = list(ensure_housekeeping(containers))
+    assert said.endswith(f"prefect worker start --pool {containers}-housekeeping")
+    deployment = place.client.read_deployment_by_name(f"housekeeping/{containers}")
+    pool = place.client.read_work_pool(f"{containers}-housekeeping")
+    assert (deployment.work_pool_name, pool.type, pool.base_job_template) == (pool.name, "docker", template)
+    assert deployment.global_concurrency_limit is not None
+    assert list(ensure_housekeeping(containers)) == []
+    # of an earlier version: it goes, unless its user gave it settings
+    for name, given in (("every-3-minutes", {}), ("own", {"settings": {"forget_after": "90d"}})):
+        old: Any = housekeeping.to_deployment(
+            name,
+            parameters=given,
+            tags=["hybridloop"],
+            work_pool_name=share.name,
+            entrypoint_type=EntrypointType.MODULE_PATH,
+        )
+        old.apply()
+    (said,) = list(ensure_housekeeping(share.name))
+    assert said.startswith("deleted the deployment housekeeping/every-3-minutes")
+    assert place.client.read_deployment_by_name("housekeeping/own").work_pool_name == share.name
+    place.client.delete_deployment(place.client.read_deployment_by_name("housekeeping/own").id)
 
 
 @pytest.mark.slow

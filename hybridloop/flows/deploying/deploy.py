@@ -9,8 +9,9 @@ from typing import Any
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
-from prefect.client.schemas.filters import FlowFilter, FlowFilterName
+from prefect.client.schemas.filters import FlowFilter, FlowFilterName, WorkPoolFilter, WorkPoolFilterName
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
+from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.exceptions import ObjectNotFound
 from prefect.types.entrypoint import EntrypointType
@@ -19,7 +20,7 @@ from pydantic import ValidationError
 
 from hybridloop.errors import InputError
 from hybridloop.flows import load_flow
-from hybridloop.flows.housekeeping import housekeeping
+from hybridloop.flows.housekeeping import HOUSEKEEPING_POOL, housekeeping
 from hybridloop.flows.in_prefect.missed_starts import CATCH_UP
 from hybridloop.flows.in_prefect.notifications import notification_block, send_test, set_automations
 from hybridloop.settings import ProblemText
@@ -28,7 +29,7 @@ from hybridloop.tasks.prefect_tasks import TAG
 
 PROCESS = "process"
 _NOT_IN_A_BLOCK = re.compile("[^a-z0-9-]+")  # characters that a block's name has not
-_EVERY_S = 180.0  # between runs of housekeeping: a dead run is resumed within five minutes
+_EVERY_S = 60.0  # between runs of housekeeping, where each is a flow run: a lease lasts as long
 _MODULE = EntrypointType.MODULE_PATH  # nothing is pulled: a worker has the package
 
 
@@ -108,15 +109,36 @@ def _in_pool(pool: str) -> dict[str, Any]:
 
 
 def _deploy_housekeeping(client: SyncPrefectClient, pool: str) -> Iterator[str]:
-    """Deploy housekeeping every three minutes, unless it is deployed already: it resumes parked runs and dead ones."""
-    name = "every-3-minutes"
-    flow = FlowFilter(name=FlowFilterName(any_=[housekeeping.name]))
-    if any(TAG in each.tags for each in client.read_deployments(flow_filter=flow)):  # other flows may have this name
+    """Deploy housekeeping for a pool in one of its own, where it never waits behind runs; not for a pool of processes.
+
+    `hybridloop worker` does it for those. A deployment of it in the pool of the runs goes, unless it has settings.
+    """
+    for each in _housekeeping_in(client, pool):
+        if not each.parameters:
+            client.delete_deployment(each.id)
+            yield f"deleted the deployment housekeeping/{each.name}: it would wait behind the runs of {pool}"
+    runs = client.read_work_pool(pool)
+    own = f"{pool}{HOUSEKEEPING_POOL}"
+    if runs.type == PROCESS or _housekeeping_in(client, own):
         return
+    if own not in {each.name for each in client.read_work_pools()}:
+        client.create_work_pool(WorkPoolCreate(name=own, type=runs.type, base_job_template=runs.base_job_template))
     limit = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
-    deployment: Any = housekeeping.to_deployment(name, interval=_EVERY_S, concurrency_limit=limit, **_in_pool(pool))
+    deployment: Any = housekeeping.to_deployment(pool, interval=_EVERY_S, concurrency_limit=limit, **_in_pool(own))
     deployment.apply()
-    yield f"created the deployment housekeeping/{name} in the pool {pool}: it resumes parked and interrupted runs"
+    yield (
+        f"created the deployment housekeeping/{pool} in the pool {own}: it resumes parked and interrupted runs. A "
+        f"second worker runs it, so that it never waits behind them: prefect worker start --pool {own}"
+    )
+
+
+def _housekeeping_in(client: SyncPrefectClient, pool: str) -> list[DeploymentResponse]:
+    """Return the deployments of housekeeping in a work pool; other flows may have that name."""
+    found = client.read_deployments(
+        flow_filter=FlowFilter(name=FlowFilterName(any_=[housekeeping.name])),
+        work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[pool])),
+    )
+    return [each for each in found if TAG in each.tags]
 
 
 def _exists(client: SyncPrefectClient, name: str) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 from datetime import UTC, datetime
 from typing import Any
-from uuid import uuid5
 
 from httpx import HTTPError
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -95,7 +94,7 @@ def _makes_the_run(start: FlowRun) -> bool:
 
 
 def _tell_lag(client: SyncPrefectClient, own: FlowRun) -> None:
-    """Say once a day that several starts of a schedule in a row made no run."""
+    """Tell the server that several starts of a schedule in a row made no run; its message is sent once a day."""
     before = _starts(client, own, after=None, before=own.expected_start_time)[: IN_A_ROW - 1]
     if len(before) < IN_A_ROW - 1 or any(each.state_name != SKIPPED for each in before):
         return
@@ -108,7 +107,6 @@ def _tell_lag(client: SyncPrefectClient, own: FlowRun) -> None:
         resource={"prefect.resource.id": f"hybridloop.schedule.{deployment.id}", "prefect.resource.name": name},
         related=[{"prefect.resource.id": f"prefect.deployment.{deployment.id}", "prefect.resource.role": "deployment"}],
         payload={"message": f"{message}. The latest that is due runs."},
-        id=uuid5(deployment.id, f"{LAGS} {datetime.now(UTC):%Y-%m-%d}"),  # the server takes it once
     )
 
 

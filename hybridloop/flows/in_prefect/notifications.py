@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any, cast
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -11,24 +12,31 @@ from prefect.blocks.core import Block
 from prefect.blocks.notifications import MicrosoftTeamsWebhook, SlackWebhook
 from prefect.blocks.webhook import Webhook
 from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags
+from prefect.client.schemas.objects import WorkPool
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.events import emit_event
-from prefect.events.schemas.automations import AutomationCore
+from prefect.events.actions import CallWebhook, SendNotification
+from prefect.events.schemas.automations import Automation, AutomationCore
+from prefect.exceptions import ObjectNotFound
 from prefect.types import SecretDict
 from pydantic import SecretStr
 
 from hybridloop.data import load_table
 from hybridloop.errors import InputError
+from hybridloop.tasks.prefect_tasks import TAG
 
 BLOCK = "hybridloop-notify"  # that of a URL
 ATTENTION = "hybridloop-attention"
-NO_WORKER = "hybridloop-no-worker"  # begins the name of the automation for a pool without a worker
 _MESSAGE = (  # as Prefect renders it, with the subject and the body of a notification
     "{%% set subject %%}%s{%% endset %%}{%% set body %%}%s{%% endset %%}"
     '{"subject": {{ subject | tojson }}, "body": {{ body | tojson }}}'
 )
 _SENDS, _CALLS = "send-notification", "call-webhook"  # actions of automations
 _WRITES = "notify"  # capability of notification blocks
+_BY_BLOCK = (CallWebhook, SendNotification)
+_OURS = "hybridloop-"  # begins the names of all
+_PAGE = 200
 _SLACK, _TEAMS = "hooks.slack.com", ("webhook.office.com", "logic.azure.com")
 
 
@@ -73,28 +81,96 @@ def set_automations(
 ) -> list[str]:
     """Create the automations, or update those of their names; return what each does, by the block of that name.
 
-    Messages are of the runs of one deployment, or, without one, of all runs and sweeps on the server. `heartbeat`
-    creates that automation alone.
+    Messages are of the runs of one deployment, or, without one, of all runs and sweeps on the server; what waits for
+    workers is told once for each work pool. No address gets a message twice: where that of the block hears of the whole
+    server, none is created for a deployment, and those that there are end. `heartbeat` creates that automation alone.
     """
-    is_webhook = _is_webhook(client, block)
     table = load_table("automations")
-    own = table["automations"] + (table["sweeps"] if of is None else [])
-    text = json.dumps(table["heartbeat"] if heartbeat else own).replace("BLOCK_ID", str(block))
-    done = []
-    for document in json.loads(text):
+    if heartbeat:
+        return [_set(client, document, block, name) for document in _documents(table["heartbeat"], block, of)]
+    there = [each for each in client.read_automations() if each.name.startswith(_OURS)]
+    same = [each for each in there if _address(client, _block_of(each)) == _address(client, block)]
+    if of is None:
+        documents = _documents(table["automations"] + table["sweeps"], block, None)
+        for each in same:
+            if _is_of_deployment(each.name):
+                client.delete_automation(each.id)
+    elif any(each.name == ATTENTION for each in same):
+        return [f"the address of {name} hears of all runs on the server already"]
+    else:
+        documents = _documents(table["automations"], block, of)
+    done = [_set(client, document, block, name) for document in documents]
+    for pool in _pools(client, of):
+        if not any(f" {pool.id} " in each.name and _block_of(each) != block for each in same):
+            done += _tell_of_pool(client, table["pools"], pool, block, name)
+    return done
+
+
+def _tell_of_pool(
+    client: SyncPrefectClient, table: list[dict[str, Any]], pool: WorkPool, block: UUID, name: str
+) -> Iterator[str]:
+    """Set the automations of a work pool: one that sees that no run is taken, and those that send messages."""
+    text = json.dumps(table)
+    for word, value in {"BLOCK_ID": block, "POOL_ID": pool.id, "POOL_NAME": pool.name}.items():
+        text = text.replace(word, str(value))
+    idle, *others = json.loads(text)
+    idle["name"] = f"{idle['name']} {pool.id}"
+    yield _set(client, idle, block, name)
+    (own,) = client.read_automations_by_name(idle["name"])
+    for document in json.loads(json.dumps(others).replace("IDLE_ID", str(own.id))):
+        document["name"] = f"{document['name']} {pool.id} {block}"
+        yield _set(client, document, block, name)
+
+
+def _documents(table: list[dict[str, Any]], block: UUID, of: DeploymentResponse | None) -> list[dict[str, Any]]:
+    """Return the automations of a table that send by a block, of a deployment's runs or of all."""
+    documents: list[dict[str, Any]] = json.loads(json.dumps(table).replace("BLOCK_ID", str(block)))
+    for document in documents:
         if of is not None and any(action["type"] == _SENDS for action in document["actions"]):
             _narrow(document, of)
-        if is_webhook:
-            document["actions"] = [_called(action) for action in document["actions"]]
-        automation = AutomationCore.model_validate(document)
-        if existing := client.read_automations_by_name(automation.name):
-            client.update_automation(existing[0].id, automation)
-        else:
-            client.create_automation(automation)
-        sends = any(action.type in (_SENDS, _CALLS) for action in automation.actions)
-        message = f" Then {name} gets a message." if sends else ""
-        done.append(f"automation {automation.name}: {automation.description}{message}")
-    return done
+    return documents
+
+
+def _set(client: SyncPrefectClient, document: dict[str, Any], block: UUID, name: str) -> str:
+    """Create an automation, or update that of its name; return what it does."""
+    if _is_webhook(client, block):
+        document["actions"] = [_called(action) for action in document["actions"]]
+    automation = AutomationCore.model_validate(document)
+    if existing := client.read_automations_by_name(automation.name):
+        client.update_automation(existing[0].id, automation)
+    else:
+        client.create_automation(automation)
+    sends = any(action.type in (_SENDS, _CALLS) for action in automation.actions)
+    message = f" Then {name} gets a message." if sends else ""
+    return f"automation {automation.name}: {automation.description}{message}"
+
+
+def _pools(client: SyncPrefectClient, of: DeploymentResponse | None) -> list[WorkPool]:
+    """Return the work pool of a deployment, or those of all that this package deployed."""
+    tagged = DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG]))
+    found = [of] if of is not None else client.read_deployments(deployment_filter=tagged, limit=_PAGE)
+    names = sorted({each.work_pool_name for each in found if each.work_pool_name is not None})
+    return [client.read_work_pool(name) for name in names]
+
+
+def _is_of_deployment(name: str) -> bool:
+    """Return True for the name of an automation that is narrowed to one deployment."""
+    return name.count(" ") == 1
+
+
+def _block_of(automation: Automation) -> UUID | None:
+    return next((each.block_document_id for each in automation.actions if isinstance(each, _BY_BLOCK)), None)
+
+
+def _address(client: SyncPrefectClient, block: UUID | None) -> Any:
+    """Return what a block sends to: its type and its data."""
+    if block is None:
+        return None
+    try:
+        document = client.read_block_document(block, include_secrets=True)
+    except ObjectNotFound:
+        return None
+    return document.block_type_id, document.data
 
 
 def _narrow(document: dict[str, Any], deployment: DeploymentResponse) -> None:

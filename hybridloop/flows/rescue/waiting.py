@@ -1,10 +1,11 @@
-"""Runs that wait for a worker of a work pool: one message for the cause, not one for each run."""
+"""Runs that wait for a worker of a work pool: one message for the cause, not one for each run.
+
+The automations of `hybridloop deploy --notify` send it, at most once a day.
+"""
 
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
-from uuid import uuid5
 
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import (
@@ -19,7 +20,6 @@ from prefect.client.schemas.objects import FlowRun, StateType, WorkerStatus, Wor
 from prefect.events import emit_event
 from prefect.exceptions import ObjectNotFound
 
-from hybridloop.flows.in_prefect.notifications import NO_WORKER
 from hybridloop.tasks.prefect_tasks import TAG
 
 WATCHED = "hybridloop.pool.watched"  # event by which the server learns that a worker is online, though it takes no run
@@ -29,17 +29,19 @@ _PAGE = 200
 
 
 def tell_waiting(client: SyncPrefectClient, name: str, *, now: float | None = None) -> str | None:
-    """Say once a day why the due runs of a pool with a worker online wait; return that, or None if none waits."""
+    """Tell the server why the due runs of a pool with a worker online wait; return that, or None if none waits."""
     try:
         pool = client.read_work_pool(name)
     except ObjectNotFound:
         return None
-    _arm(client, pool)
     now = time.time() if now is None else now
     waiting = [each for each in _due(client, name) if _waits_s(each, now) > 0]
     if not waiting:
         return None
-    related = [{"prefect.resource.id": f"prefect.work-pool.{pool.id}", "prefect.resource.role": "work-pool"}]
+    related = [
+        {"prefect.resource.id": f"prefect.work-pool.{pool.id}", "prefect.resource.role": "work-pool"},
+        {"prefect.resource.id": f"prefect.tag.{TAG}", "prefect.resource.role": "tag"},
+    ]
     resource = {"prefect.resource.id": f"hybridloop.pool.{pool.id}", "prefect.resource.name": name}
     emit_event(WATCHED, resource=resource, related=related)
     late = sum(_waits_s(each, now) > WAITS_S for each in waiting)
@@ -47,8 +49,7 @@ def tell_waiting(client: SyncPrefectClient, name: str, *, now: float | None = No
         return None
     cause = _cause(client, pool)
     message = f"{late} run{'s wait' if late > 1 else ' waits'} for a worker of {name}: {cause}"
-    own_id = uuid5(pool.id, f"{FULL} {cause} {datetime.fromtimestamp(now, UTC):%Y-%m-%d}")  # the server takes it once
-    emit_event(FULL, resource=resource, related=related, payload={"message": message}, id=own_id)
+    emit_event(FULL, resource={**resource, "hybridloop.cause": cause}, related=related, payload={"message": message})
     return message
 
 
@@ -83,10 +84,3 @@ def _cause(client: SyncPrefectClient, pool: WorkPool) -> str:
             return f"its limit of {pool.concurrency_limit} runs at once is reached"
     online = sum(each.status is WorkerStatus.ONLINE for each in client.read_workers_for_work_pool(pool.name))
     return "its worker is full" if online == 1 else f"its {online} workers are full"
-
-
-def _arm(client: SyncPrefectClient, pool: WorkPool) -> None:
-    """Let the server say again that no worker is online: it says so once, until one is."""
-    for each in client.read_automations():
-        if each.name.startswith(f"{NO_WORKER} {pool.id}") and not each.enabled:
-            client.resume_automation(each.id)
