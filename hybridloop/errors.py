@@ -243,10 +243,10 @@ class RoundTooLarge(CapReached):
 
 
 class LimitReached(CapReached):
-    """Jobs could exceed a limit over runs: `limit` names it, its next period begins on `until` (a date in UTC).
+    """Jobs could exceed a limit over runs: `limit` names it; they need `needed` in its unit.
 
-    `until` is None where no period has what the jobs need, which is `needed` in the limit's unit. `larger` is the
-    command that sets the least limit with room for them. `is_waited_for` is true if the run is parked until it has.
+    Its next period begins on `until` (a date in UTC), which is None where no period has what the jobs need. `larger` is
+    the command that sets the least limit with room for them. `is_waited_for` is true if the run is parked until it has.
     """
 
     is_waited_for = False
@@ -262,10 +262,10 @@ class LimitReached(CapReached):
         self.limit, self.until, self.needed = limit, until, needed
 
     def wait(self) -> None:
-        """Let the run be parked, if a later period has what its jobs need."""
-        if self.until is not None:
-            self.is_waited_for = True
-            self.remedy = f"The run is parked: housekeeping resumes it once the limit has room, by {self.until} (UTC)."
+        """Let the run be parked, until a later period has what its jobs need, or until the limit is raised."""
+        self.is_waited_for = True
+        room = f"raised: {self.args[2]}" if self.until is None else f"raised, or by {self.until} (UTC)"
+        self.remedy = f"The run is parked: housekeeping resumes it once the limit is {room}."
 
 
 class RunStopped(HybridloopError):

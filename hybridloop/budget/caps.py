@@ -275,7 +275,8 @@ class Budget:
             if not cap or amount < NEAR * cap or (name, unit) in self._reported or self._only_planned:
                 continue
             self._reported.add((name, unit))
-            message = f"{name}: {_format_amount(amount, unit)} of {_format_amount(cap, unit)} are spent or reserved"
+            taken_of = f"{_format_amount(amount, unit)} of {_format_amount(cap, unit)}"
+            message = f"the run's own {name} is near: {taken_of} are spent or reserved"
             facts: dict[str, EventValue] = {"cap": name, "unit": unit, "taken": amount, "limit": cap}
             report("cap.near", message, facts, level=logging.WARNING)
 

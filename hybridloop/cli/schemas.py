@@ -161,7 +161,7 @@ def _ledger() -> Any:
 
 def _stack() -> Any:
     part = _printed(ComponentStatus, without="name", part=str)
-    return _record("Stack", home=str, parts=_list(part))
+    return _record("Stack", home=str, parts=_list(part), unsettled=_unsettled())
 
 
 def _doctor() -> Any:
@@ -191,7 +191,13 @@ def _sweep_result() -> Any:
 def _costs() -> Any:
     amounts = _of(Amounts, "billed unbilled reserved local")
     row = _record("CostRow", name=str, **_of(int, "runs jobs shots"), **amounts)
-    return _record("Costs", since=str, until=_MAYBE, by=str, rows=_list(row), total=row)
+    return _record("Costs", since=str, until=_MAYBE, by=str, rows=_list(row), total=row, unsettled=_unsettled())
+
+
+def _unsettled() -> Any:
+    from hybridloop.reports.costs import OpenReservation
+
+    return _list(_printed(OpenReservation, reserved=Amounts))
 
 
 def _of_stored_runs() -> dict[str, Any]:

@@ -16,7 +16,7 @@ from hybridloop.errors import HybridloopError
 from hybridloop.flows.in_prefect.flow_run_log import log_sent_to_prefect
 from hybridloop.flows.lifecycle.workspace import find_workspace
 from hybridloop.flows.rescue.dead_flow_runs import SETTLE_S, mark_dead_flow_runs, seconds_to_settle
-from hybridloop.flows.rescue.resume import give_to_deployment, resumable_runs, resume_here
+from hybridloop.flows.rescue.resume import alone, give_to_deployment, resumable_runs, resume_here
 from hybridloop.journal import Journal, RunRecord, open_journal
 from hybridloop.settings import Duration, WorkspaceName, parse_duration
 from hybridloop.tasks.orphans import close_orphaned_sessions
@@ -70,17 +70,23 @@ def housekeeping(settings: HousekeepingSettings = DEFAULTS, workspace: Workspace
 def do_housekeeping(settings: HousekeepingSettings, workspace: str | None, sdk_workspace: Any) -> dict[str, str]:
     """Run housekeeping inside a flow run; `workspace` is the name of the workspace's saved block, if it has one."""
     with tasks_untagged(), log_sent_to_prefect(), open_journal() as journal:
-        marked = mark_dead_task(journal, pool_of_this_flow_run())
-        outcomes = marked | close_orphans_task(journal, sdk_workspace)
-        if settings.resume_runs:
-            for record in find_resumable_task(journal, sdk_workspace):
+        left: list[RunRecord] = []
+        with alone(journal):
+            marked = mark_dead_task(journal, pool_of_this_flow_run())
+            outcomes = marked | close_orphans_task(journal, sdk_workspace)
+            for record in find_resumable_task(journal, sdk_workspace) if settings.resume_runs else []:
                 settle_s = 0.0 if record.key in marked else settings.settle  # no worker reported those
                 threading.Event().wait(seconds_to_settle(journal, record, settle_s))
                 try:
                     outcome = give_to_deployment(journal, record)
                 except HybridloopError as error:
                     outcome = f"failed: {error}"
-                outcomes[record.key] = outcome or resume_here(journal, record, workspace, sdk_workspace)
+                if outcome is None:
+                    left.append(record)
+                else:
+                    outcomes[record.key] = outcome
+        for record in left:
+            outcomes[record.key] = resume_here(journal, record, workspace, sdk_workspace)
         if settings.forget_after is not None or settings.forget_unfinished_after is not None:
             prune_task(journal, sdk_workspace, settings)
     return outcomes

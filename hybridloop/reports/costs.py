@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import fnmatch
 import math
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from hybridloop.data.states import State
 from hybridloop.errors import InputError, JournalDamaged
 from hybridloop.journal import Journal, RunRecord
 from hybridloop.journal.amounts import JOBS, LOCAL, SHOTS, date_of
@@ -43,6 +45,34 @@ class CostRow:
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, ready for JSON; amounts by unit."""
         return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenReservation:
+    """What stays reserved, by unit, for the jobs of a run that no process works on; `command` settles it."""
+
+    run_key: str
+    reserved: Mapping[str, float]
+    command: str
+
+    def __str__(self) -> str:
+        amounts = ", ".join(f"{amount:,.2f} {unit}" for unit, amount in self.reserved.items())
+        return f"{amounts} stay reserved for jobs of run {self.run_key}, which no process works on: {self.command}"
+
+
+def open_reservations(journal: Journal, now: float) -> list[OpenReservation]:
+    """Return what is reserved for runs that ended early, newest first; a parked run waits for its jobs by itself."""
+    by_run: dict[str, dict[str, float]] = {}
+    for amount in journal.amounts():
+        if amount.reserved > 0.0 and amount.unit not in (JOBS, SHOTS):
+            reserved = by_run.setdefault(amount.run_uid, {})
+            reserved[amount.unit] = reserved.get(amount.unit, 0.0) + amount.reserved
+    found = [(record, by_run[uid]) for uid in by_run if isinstance(record := _record(journal, uid), RunRecord)]
+    return [
+        OpenReservation(record.key, reserved, f"hybridloop runs resume {shlex.quote(record.key)}")
+        for record, reserved in sorted(found, key=lambda each: -each[0].created_at)
+        if not record.is_held(now) and record.state is not State.PARKED
+    ]
 
 
 def cost_rows(

@@ -238,7 +238,8 @@ class RunSettings(BaseModel):
     )
     wait_for_limit: Annotated[bool | None, Limit] = Field(
         None,
-        description="at a limit over runs (`hybridloop limit`): park the run until the limit's next period",
+        description="at a limit over runs (`hybridloop limit`): park the run until the limit's next period, or until "
+        "it is raised",
     )
     session_slots: Annotated[str | None, Limit] = Field(
         None,

@@ -17,18 +17,19 @@ from hybridloop.azure.workspace import identity_of
 from hybridloop.data.states import State
 from hybridloop.data.statuses import STATUSES, WITH_RESULT
 from hybridloop.errors import HybridloopError, ServiceBusy, ServiceUnreachable
-from hybridloop.journal import Journal
+from hybridloop.journal import Journal, RunRecord
 from hybridloop.tasks.orphans import unfinished_jobs
 from hybridloop.tasks.submission.jobs import TERMINAL
 
 UNFINISHED = frozenset({State.NEW, State.PREPARING, *STATUSES.keys() - WITH_RESULT})
+_ENDABLE = UNFINISHED | {State.RUNNING}  # also those of which a process may be at work
 
 
 @dataclass(slots=True)
 class PruningResult:
     """Number of pruned runs, of runs of which only the result is kept (`stripped`), and of cancelled jobs.
 
-    `kept` has the runs that could not be pruned, by uid, with the reason.
+    `kept` has the runs that could not be pruned, by key (by uid, if that can't be read), with the reason.
     """
 
     runs: int = 0
@@ -50,7 +51,8 @@ def prune_runs(
 
     If `keeps_results`, the results of finished runs are kept. Jobs in flight of the other runs are cancelled;
     `workspace` is called only if there may be some. A run whose jobs can't be cancelled is kept: they are in another
-    workspace, a process holds the run, or the service did not cancel them. The disk space is released.
+    workspace, a process holds the run, or the service did not cancel them; so is one whose session may be open. The
+    disk space is released.
     """
     result = PruningResult()
     if ended_before is not None:
@@ -77,37 +79,52 @@ def find_prunable(
 
 def _prune_unfinished(journal: Journal, workspace: Callable[[], Any], before: float, result: PruningResult) -> None:
     in_flight: dict[str, list[str]] = {}
+    kept = dict[str, str]()
     uids = journal.old_runs(older_than=before, statuses=UNFINISHED)
     for uid in uids:
         try:
             in_flight[uid] = unfinished_jobs(journal, uid)
         except HybridloopError as error:
-            result.kept[uid] = str(error)
+            kept[uid] = str(error)
     if any(in_flight.values()):
-        _cancel(journal, workspace(), in_flight, result)
-    result.runs += journal.delete_runs([uid for uid in uids if uid not in result.kept])
+        result.cancelled_jobs = _cancel(journal, workspace(), in_flight, kept)
+    result.runs += journal.delete_runs([uid for uid in uids if uid not in kept])
+    for record in journal.runs_by_status(_ENDABLE):
+        if record.updated_at < before and (record.uid in kept or record.uid not in uids):
+            result.kept[record.key] = kept.pop(record.uid, "") or _reason_to_keep(record)
+    result.kept |= kept  # damaged ones
 
 
-def _cancel(journal: Journal, workspace: Any, in_flight: dict[str, list[str]], result: PruningResult) -> None:
+def _reason_to_keep(record: RunRecord) -> str:
+    """Return why a run is kept that has begun and has not ended, or whose session is open."""
+    if record.is_held(time.time()):
+        return f"{record.owner} works on it"
+    return "its process has ended, and its session may be open; it is deleted after: hybridloop sessions close-orphans"
+
+
+def _cancel(journal: Journal, workspace: Any, in_flight: dict[str, list[str]], kept: dict[str, str]) -> int:
+    """Cancel the jobs in flight of runs; return their number, and add the runs whose jobs can't be cancelled."""
+    number = 0
     here, failure = identity_of(workspace), ""  # of a service that did not answer: it is not called again
     with open_client(workspace) as service:
         for uid, jobs in in_flight.items():
             if not jobs:
                 continue
             if failure:
-                result.kept[uid] = failure
+                kept[uid] = failure
                 continue
             try:
                 record = journal.run(uid)
                 if record.settings.get("workspace", here) != here:
-                    result.kept[uid] = "its jobs are in another workspace"
+                    kept[uid] = "its jobs are in another workspace"
                 elif record.is_held(time.time()):
-                    result.kept[uid] = "it is being resumed"
+                    kept[uid] = "it is being resumed"
                 else:
-                    result.cancelled_jobs += _cancel_jobs(service, jobs)
+                    number += _cancel_jobs(service, jobs)
             except HybridloopError as error:
-                result.kept[uid] = str(error)
+                kept[uid] = str(error)
                 failure = str(error) if isinstance(error, (ServiceBusy, ServiceUnreachable)) else ""
+    return number
 
 
 def _cancel_jobs(service: ServiceClient, jobs: Sequence[str]) -> int:

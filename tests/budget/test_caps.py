@@ -222,7 +222,7 @@ def test_each_cap_is_reported_once_from_80_percent_of_it_spent_or_reserved() -> 
         {"cap": "deadline", "unit": "s", "taken": 40.0, "limit": 50.0},
         {"cap": "max_cost", "unit": "USD", "taken": 8.0, "limit": 10.0},
     ]
-    assert seen[-1].message == "max_cost: 8 USD of 10 USD are spent or reserved"
+    assert seen[-1].message == "the run's own max_cost is near: 8 USD of 10 USD are spent or reserved"
 
 
 def test_free_jobs_are_allowed_after_a_cap_on_cost_is_reached() -> None:

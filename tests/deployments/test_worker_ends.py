@@ -29,12 +29,13 @@ GIVEN = {**MEASURED, "resume_automatically": "interrupted"}
 
 
 # command for a pool, signal, and if the worker's runs have time to close their sessions
+# ours is the first: it would resume the runs of the others
 ENDS: Mapping[str, tuple[Callable[[str], list[str]], signal.Signals, bool]] = {
+    "ours": (of_hybridloop, signal.SIGTERM, True),
     "SIGTERM": (prefects_own, signal.SIGTERM, False),
     "SIGKILL": (prefects_own, signal.SIGKILL, True),
-    "ours": (of_hybridloop, signal.SIGTERM, True),
 }
-WAYS = short_or_long(("SIGTERM", "ours"), tuple(ENDS))
+WAYS = short_or_long(("ours", "SIGTERM"), tuple(ENDS))
 
 
 @dataclass(frozen=True, slots=True)

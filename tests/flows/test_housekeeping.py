@@ -33,6 +33,8 @@ from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError
 from hybridloop.flows.algorithms import vqe
 from hybridloop.flows.housekeeping import HousekeepingSettings, housekeeping
+from hybridloop.flows.in_prefect.flow_run_events import journal_tag
+from hybridloop.flows.in_prefect.process_reuse import SWEEP_TAG, sweep_lease
 from hybridloop.flows.in_prefect.remote_runs import follow
 from hybridloop.flows.rescue import dead_flow_runs
 from hybridloop.flows.rescue.dead_flow_runs import (
@@ -41,12 +43,13 @@ from hybridloop.flows.rescue.dead_flow_runs import (
     PENDING_S,
     QUIET_S,
     SUPERSEDED_S,
+    is_of_live_sweep,
     mark_dead_flow_runs,
     reason_to_leave,
 )
 from hybridloop.journal import Event, Journal, Lease, Owner, RunRecord, journal_url, open_journal
-from hybridloop.journal.held_run import new_run
-from hybridloop.journal.limits import RunLimit
+from hybridloop.journal.held_run import held_name, new_run
+from hybridloop.journal.limits import Period, RunLimit
 from hybridloop.journal.provenance import CHOICES
 from hybridloop.local_stack import PrefectServer
 from hybridloop.reports.verify import verify_run
@@ -238,6 +241,40 @@ def test_a_flow_run_that_crashed_before_it_began_is_started_again_a_few_times(
     assert names(DAY_S + 1) == crashed
 
 
+def test_flow_runs_of_another_journal_and_points_of_a_living_sweep_are_left(
+    journal: Journal, client: SyncPrefectClient, tmp_path: Path
+) -> None:
+    """One that has not begun is of the journal whose workers' pool it is in."""
+    with Journal(journal_url(tmp_path / "theirs.db")) as theirs:
+        assert theirs.id != journal.id
+        cases = {
+            "ours": [journal_tag(journal)],
+            "theirs": [journal_tag(theirs)],
+            "nobody's": [],
+            "a point": [journal_tag(journal), f"{SWEEP_TAG}curve"],
+            "a point of theirs": [journal_tag(theirs), f"{SWEEP_TAG}curve"],
+        }
+    deployment = client.create_deployment(client.create_flow_from_name("vqe"), f"two-journals-{uuid.uuid4()}")
+    ids: dict[str, UUID] = {}
+    for name, tags in cases.items():
+        ids[name] = client.create_flow_run_from_deployment(deployment, state=Pending(), tags=[TAG, *tags]).id
+        client.set_flow_run_state(ids[name], Crashed(), force=True)
+    pending = client.create_flow_run_from_deployment(
+        deployment, state=Pending(), tags=[journal_tag(journal)[:-1] + "x"]
+    )
+    ids["pending, of theirs"] = pending.id
+
+    def waiting() -> set[str]:
+        names = states_after(journal, client, ids, PENDING_S + 1.0)
+        return {name for name, state in names.items() if state == "AwaitingRetry"}
+
+    with held_name(journal, sweep_lease("curve")) as is_held:
+        assert is_held
+        assert waiting() == {"ours", "nobody's"}
+        assert is_of_live_sweep(journal, "curve")
+    assert waiting() == {"ours", "nobody's", "a point"}
+
+
 @pytest.mark.slow
 def test_a_flow_run_that_no_runner_begins_waits_for_another_one(journal: Journal, client: SyncPrefectClient) -> None:
     ours, other = (
@@ -363,9 +400,14 @@ def test_a_run_that_another_process_resumed_is_skipped(
     assert list(journal.rounds(journal.run("second").uid)) == []
 
 
-def test_a_run_that_waits_for_a_limit_is_resumed_once_it_has_room(journal: Journal, emulator: Emulator) -> None:
+@pytest.mark.parametrize(
+    ("period", "said"), [(Period.MONTH, "is raised, or by 20"), (Period.EVER, "is raised: hybridloop limit set small")]
+)
+def test_a_run_that_waits_for_a_limit_is_resumed_once_it_has_room(
+    period: Period, said: str, journal: Journal, emulator: Emulator
+) -> None:
     workspace = emulator.workspace()
-    limit = RunLimit("small", "USD", 1e6, counts_local=True)
+    limit = RunLimit("small", "USD", 1e6, period, counts_local=True)
     journal.put_limit(limit)
     settings = VqeSettings(seed=7, target="ionq.qpu.aria-1", precision=0.05, wait_for_limit=True)
     run_plainly("vqe", workspace, H2, settings, "first")
@@ -373,16 +415,16 @@ def test_a_run_that_waits_for_a_limit_is_resumed_once_it_has_room(journal: Journ
     journal.put_limit(dataclasses.replace(limit, amount=state.spent + 1.0))
     parked = call_flow(vqe, workspace, H2, settings, "waits")
     assert (parked.status, len(parked.history)) == ("parked", 0)
-    assert "The run is parked: housekeeping resumes it once the limit has room, by 20" in parked.reason
+    assert f"The run is parked: housekeeping resumes it once the limit {said}" in parked.reason
     assert call_flow(housekeeping, workspace, AT_ONCE) == {}
     journal.put_limit(dataclasses.replace(limit, amount=2.0 * state.spent + 1.0))
     outcomes = call_flow(housekeeping, workspace, AT_ONCE)
     assert outcomes.keys() == {"waits"}
     assert journal.run("waits").status == "finished"
     journal.put_limit(dataclasses.replace(limit, amount=1.0))
-    stopped = run_plainly("vqe", workspace, H2, settings, "never-fits")
-    assert stopped.status == "stopped"  # no period has what its jobs need
-    assert ", more than the whole limit. " in stopped.reason
+    parked = run_plainly("vqe", workspace, H2, settings, "never-fits")  # no period has what its jobs need
+    assert ", more than the whole limit. " in parked.reason
+    assert "once the limit is raised: hybridloop limit set small" in parked.reason
 
 
 @pytest.mark.parametrize(

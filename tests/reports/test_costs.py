@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from hybridloop.journal import Job, Journal, Lease, journal_url
+from hybridloop.journal import Job, Journal, Lease, Owner, journal_url
 from hybridloop.journal.amounts import day_of
 from hybridloop.reports.cost_groups import CostGroup
-from hybridloop.reports.costs import cost_rows
+from hybridloop.reports.costs import cost_rows, open_reservations
 from hybridloop.reports.plots.costs import cost_bars, unit_to_draw
 from tests.cli.shell_helpers import run_in_process
 from tests.journal.journal_helpers import BODY, PROGRAM, new_run, pub
@@ -115,6 +115,35 @@ def test_a_cost_falls_in_the_month_in_which_its_job_ended_and_stays_when_the_run
         gone, after = cost_rows(journal, 0, None, CostGroup.RUN)
         assert [(row.name, row.local) for row in gone] == [("long", {}), ("deleted", {"eHQC": 3.0})]
         assert after == total
+
+
+def test_what_stays_reserved_for_a_run_without_a_process_is_named_with_the_command_that_settles_it(
+    tmp_path: Path,
+) -> None:
+    url = journal_url(tmp_path / "journal.db")
+    dead = replace(Owner.of_this_process(), started_at=1.0)
+    with Journal(url) as journal:
+        for key, owner, status in (
+            ("dead", dead, "running"),
+            ("alive", Owner.of_this_process(), "running"),
+            ("stopped", None, "stopped"),
+            ("parked", None, "parked"),
+        ):
+            lease = journal.take_lease(journal.add_run(replace(new_run(key), target=EMULATED)).uid, owner=owner)
+            job = Job(str(uuid.uuid4()), 0, 0, 0, 0, 1000, None, 0, {"eHQC": 10.0})
+            journal.begin_round(lease, "main", 0, EMULATED, [pub(points=1)], [job], {PROGRAM: BODY})
+            journal.set_status(lease, status, "")
+            if owner is None:
+                journal.release(lease)
+        left = {each.run_key: each for each in open_reservations(journal, time.time())}
+        assert left.keys() == {"dead", "stopped"}
+        assert (left["dead"].reserved, left["dead"].command) == ({"eHQC": 10.0}, "hybridloop runs resume dead")
+    environ = {"HYBRIDLOOP_JOURNAL": url, "HYBRIDLOOP_HOME": str(tmp_path)}
+    said = "10.00 eHQC stay reserved for jobs of run dead, which no process works on: hybridloop runs resume dead"
+    for command in ("cost", "status"):
+        assert said in run_in_process(environ, command).err
+        document = json.loads(run_in_process(environ, command, "--json").out)
+        assert {each["run_key"] for each in document["unsettled"]} == {"dead", "stopped"}
 
 
 def test_the_picture_shows_the_unit_that_costs_and_names_all_amounts(url: str, tmp_path: Path) -> None:

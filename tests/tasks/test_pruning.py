@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 
 import pytest
@@ -10,9 +11,10 @@ from azure.quantum import Workspace
 from hybridloop.azure.retry import ATTEMPTS_IN_RUN
 from hybridloop.azure.workspace import identity_of
 from hybridloop.errors import RunParked
-from hybridloop.journal import Journal
+from hybridloop.journal import Journal, Owner
 from hybridloop.journal.held_run import hold_run
 from hybridloop.settings.session_options import SessionOptions
+from hybridloop.tasks.orphans import close_orphaned_sessions
 from hybridloop.tasks.pruning import PruningResult, prune_runs
 from tests.conftest import Emulator
 from tests.long_form import long_only
@@ -62,13 +64,13 @@ def test_jobs_in_flight_are_cancelled_before_a_run_is_deleted(journal: Journal, 
 
 def test_a_run_whose_jobs_cannot_be_reached_is_kept(journal: Journal, busy: Emulator) -> None:
     there = busy.workspace()
-    uid = park(journal, "there", there)
+    park(journal, "there", there)
     done = forgotten(journal, busy.workspace())
-    assert (done.runs, done.kept) == (0, {uid: "its jobs are in another workspace"})
+    assert (done.runs, done.kept) == (0, {"there": "its jobs are in another workspace"})
     busy.admin("faults", {"rules": [{"fault": "unauthorized", "operation": "get-job"}]})
     done = forgotten(journal, there)
     assert done.runs == 0
-    assert "looking for a job" in done.kept[uid]
+    assert "looking for a job" in done.kept["there"]
     assert [run.key for run in journal.runs()] == ["there"]
 
 
@@ -81,17 +83,32 @@ def test_a_run_that_is_resumed_meanwhile_keeps_its_jobs(journal: Journal, busy: 
         return workspace
 
     done = prune_runs(journal, taken_meanwhile, given_up_before=time.time() + 1)
-    assert (done.runs, done.kept) == (0, {uid: "it is being resumed"})
+    assert (done.runs, done.kept) == (0, {"taken": "it is being resumed"})
     assert statuses(workspace) == ["Waiting"] * 3
+
+
+def test_a_run_that_is_held_or_whose_process_died_is_kept_and_named(journal: Journal, busy: Emulator) -> None:
+    journal.set_status(journal.take_lease(begin(journal, "held", {})), "running", "")
+    dead = dataclasses.replace(Owner.of_this_process(), started_at=1.0)
+    lease = journal.take_lease(begin(journal, "dead", {}), owner=dead)
+    journal.set_status(lease, "running", "")
+    done = forgotten(journal, busy.workspace())
+    assert (done.runs, sorted(done.kept)) == (0, ["dead", "held"])
+    assert done.kept["held"].endswith(" works on it")
+    assert done.kept["dead"].endswith("it is deleted after: hybridloop sessions close-orphans")
+    close_orphaned_sessions(journal, busy.workspace())
+    assert forgotten(journal, busy.workspace()).runs == 1
 
 
 @long_only  # a call to an unreachable service takes a while
 def test_an_unreachable_service_is_called_for_one_run_only(journal: Journal, busy: Emulator) -> None:
     workspace = busy.workspace()
-    uids = {park(journal, key, workspace) for key in ("one", "two")}
+    keys = {"one", "two"}
+    for key in keys:
+        park(journal, key, workspace)
     busy.admin("faults", {"rules": [{"fault": "error", "status": 503, "operation": "get-job"}]})
     done = forgotten(journal, workspace)
-    assert (done.runs, set(done.kept)) == (0, uids)
+    assert (done.runs, set(done.kept)) == (0, keys)
     assert busy.admin("faults/log")["injected"] == ATTEMPTS_IN_RUN
 
 

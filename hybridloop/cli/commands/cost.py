@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -45,16 +46,17 @@ def cost(
     first, end = _first_day(since), None if until is None else _day("--until", until)
     from hybridloop.journal import open_journal
     from hybridloop.journal.amounts import day_of
-    from hybridloop.reports.costs import cost_rows
+    from hybridloop.reports.costs import cost_rows, open_reservations
 
     with open_journal() as journal:
         rows, total = cost_rows(journal, day_of(first), None if end is None else day_of(end), by, keys)
+        left = open_reservations(journal, datetime.now(UTC).timestamp())
     period = f"since {_date(first)}" + f" until {until}" * (until is not None)
     if plot is not None and rows:
         _draw(plot, rows, f"by {by.value}, {period}")
     if json:
         document = {"by": by.value, "rows": [row.as_dict() for row in rows], "total": total.as_dict()}
-        print_json({"since": _date(first), "until": until, **document})
+        print_json({"since": _date(first), "until": until, **document, "unsettled": [asdict(each) for each in left]})
         return
     if not rows:
         print_line(f"nothing was spent {period} (UTC)")
@@ -67,6 +69,8 @@ def cost(
     print_table((by.value, *columns), [{by.value: values["name"], **values} for values in listed])
     if total.local:
         print_line("local: on the local service, where nothing is billed")
+    for each in left:
+        print_message(str(each))
 
 
 def _first_day(since: str) -> float:

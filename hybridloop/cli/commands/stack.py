@@ -5,17 +5,21 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hybridloop.cli.output import AsJson, print_json, print_line, print_message, print_table
-from hybridloop.errors import InputError, StackError
+from hybridloop.errors import HybridloopError, InputError, StackError
 from hybridloop.runtime.paths import home
 from hybridloop.runtime.workspace_variables import CONNECTION_VARIABLE, workspace_variable
 
 if TYPE_CHECKING:
     from hybridloop.local_stack import RunningEmulator, StackStatus
+    from hybridloop.reports.costs import OpenReservation
 
 
 def up(*, json: AsJson = False) -> None:
@@ -66,7 +70,7 @@ def status(
         service = _local_service(local_stack.find_emulator())
         print_line(text_of(LocalService(service.url, service.api_key)))
     else:
-        _print(local_stack.status(), as_json=json)
+        _print(local_stack.status(), _open_reservations(), as_json=json)
 
 
 def portal(
@@ -154,7 +158,23 @@ def _worker_variables() -> dict[str, str]:
     return variables
 
 
-def _print(stack: StackStatus, *, as_json: bool) -> None:
+def _open_reservations() -> list[OpenReservation]:
+    """Return what stays reserved for runs without a process; of a journal that can't be read print the reason."""
+    from hybridloop.journal import has_journal, open_journal
+
+    if not has_journal():
+        return []
+    from hybridloop.reports.costs import open_reservations
+
+    try:
+        with open_journal() as journal:
+            return open_reservations(journal, time.time())
+    except HybridloopError as error:
+        print_message(str(error))
+        return []
+
+
+def _print(stack: StackStatus, left: Sequence[OpenReservation] = (), *, as_json: bool) -> None:
     rows = [
         {
             "part": part.name,
@@ -168,10 +188,12 @@ def _print(stack: StackStatus, *, as_json: bool) -> None:
         for part in stack.components
     ]
     if as_json:
-        print_json({"home": str(stack.home), "parts": rows})
+        print_json({"home": str(stack.home), "parts": rows, "unsettled": [asdict(each) for each in left]})
     else:
         print_table(("part", "state", "url", "pid"), rows)
         print_message(f"state: {stack.home}")
+        for each in left:
+            print_message(str(each))
         if any(part.name == "emulator" and part.state == "running" for part in stack.components):
             print_message("sessions and jobs of the local service in a browser: hybridloop portal")
             print_message("its connection string, for other clients: hybridloop status --connection-string")

@@ -27,6 +27,7 @@ from prefect.utilities.engine import emit_task_run_state_change_event
 from hybridloop.flows.in_prefect.completion import event_id, resource_of
 from hybridloop.flows.in_prefect.flow_run_log import log_sent_to_prefect
 from hybridloop.flows.in_prefect.one_request import client_without_retries
+from hybridloop.flows.in_prefect.process_reuse import JOURNAL
 from hybridloop.journal import Journal, RunRecord
 from hybridloop.runs.hold import RUN_COMPLETED
 from hybridloop.runs.recorded import BEFORE
@@ -35,7 +36,6 @@ from hybridloop.tasks.prefect_tasks import RUN_ROUND, TAG, task_tags
 
 BURST, PER_S = 100.0, 2.0  # bound of a run's events of the kinds that may be many
 FREQUENT = ("round.", "job.", "service.", "call.")
-JOURNAL = "journal:"  # begins the tag with the id of the journal of a flow run's run
 RECORDED = {"ping.sent": "ping", "session.renewed": "renew session"}
 _PARTS: Any = data.config  # of the names that Prefect draws
 _DRAWN = frozenset(word for part in _PARTS.values() for word in part.get("words", ()))

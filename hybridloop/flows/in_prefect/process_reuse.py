@@ -38,6 +38,7 @@ from hybridloop.journal import Owner
 from hybridloop.journal.journal import FLOW_RUN_VARIABLE
 
 SWEEP_TAG = "sweep:"  # start of the tag of a sweep's points
+JOURNAL = "journal:"  # start of the tag with the id of the journal of a flow run's run
 PROCESS_LABEL = "hybridloop.process"  # label of a flow run whose process takes a further point when it has completed
 WAIT_S = 15.0  # that a process waits for a further point; a sweep sees the end of one within 5 s
 RESERVED_S = 30.0  # that a point is left to waiting processes; workers start theirs up to 10 s before its time
@@ -130,7 +131,8 @@ def is_process_dead(flow_run: FlowRun) -> bool:
 
 
 def _sweep_tags(flow_run: FlowRun) -> list[str]:
-    return [tag for tag in flow_run.tags if tag.startswith(SWEEP_TAG)]
+    sweeps = [tag for tag in flow_run.tags if tag.startswith(SWEEP_TAG)]
+    return sweeps and [*sweeps, *(tag for tag in flow_run.tags if tag.startswith(JOURNAL))]
 
 
 def _this_process() -> str:

@@ -31,9 +31,9 @@ from hybridloop.data.statuses import WITH_RESULT
 from hybridloop.descriptions import ALGORITHMS
 from hybridloop.errors import InputError, JournalDamaged
 from hybridloop.flows.in_prefect.completion import ENDED_EARLY, call_attention, show_end, sweep_of
-from hybridloop.flows.in_prefect.flow_run_events import JOURNAL, journal_tag
+from hybridloop.flows.in_prefect.flow_run_events import journal_tag
 from hybridloop.flows.in_prefect.one_request import client_without_retries
-from hybridloop.flows.in_prefect.process_reuse import SWEEP_TAG, sweep_lease
+from hybridloop.flows.in_prefect.process_reuse import JOURNAL, SWEEP_TAG, sweep_lease
 from hybridloop.journal import Journal, RunRecord
 from hybridloop.journal.held_run import how_to_resume
 from hybridloop.runs.recorded import flow_runs_of

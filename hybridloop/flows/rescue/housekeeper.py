@@ -29,7 +29,7 @@ from hybridloop.errors import HybridloopError, InputError
 from hybridloop.flows.in_prefect.one_request import client_without_retries
 from hybridloop.flows.lifecycle.workspace import find_workspace
 from hybridloop.flows.rescue.dead_flow_runs import SETTLE_S, mark_dead_flow_runs, seconds_to_settle
-from hybridloop.flows.rescue.resume import give_to_deployment, resumable_runs, resume_here
+from hybridloop.flows.rescue.resume import alone, give_to_deployment, resumable_runs, resume_here
 from hybridloop.flows.rescue.waiting import tell_waiting
 from hybridloop.journal import Journal, RunRecord, open_journal
 from hybridloop.journal.held_run import held_name
@@ -139,7 +139,8 @@ def main() -> None:
             with open_journal() as journal, held_name(journal, f"housekeeping {pool}") as is_held:
                 housekeeper = Housekeeper(journal, pool)
                 while is_held:
-                    housekeeper.look()
+                    with alone(journal):
+                        housekeeper.look()
                     pause.wait(EVERY_S)
         except HybridloopError as error:  # the journal is away
             if str(error) != said:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from functools import cache, partial
 from typing import Any
 
@@ -19,6 +21,7 @@ from hybridloop.flows.in_prefect.one_request import client_without_retries
 from hybridloop.flows.lifecycle.classical_part import is_classical_alone
 from hybridloop.flows.rescue.dead_flow_runs import is_of_live_sweep, restart_flow_run, tell_person, was_cancelled
 from hybridloop.journal import Journal, RunRecord
+from hybridloop.journal.held_run import held_name
 from hybridloop.runs.order import algorithm_order
 from hybridloop.runs.over_runs import limit_waited_for
 from hybridloop.runs.recorded import flow_runs_of, problem_of, settings_of
@@ -26,8 +29,25 @@ from hybridloop.runs.resumable import FOR_A_PERSON, reason_to_skip
 from hybridloop.tasks.orphans import unfinished_jobs
 from hybridloop.tasks.submission.jobs import TERMINAL
 
+ELSEWHERE = "left: another process resumed it"
+LOOK_S = 120  # a look at all dead runs takes seconds
 CANDIDATES = frozenset({State.PREPARING, State.PARKED, State.INTERRUPTED, State.FAILED})
 _log = logging.getLogger(__name__)
+
+
+@contextmanager
+def alone(journal: Journal) -> Iterator[None]:
+    """Do the block's housekeeping while no other process does any for the journal: two would start a run twice.
+
+    Another one is waited for as long as it takes to look; one that takes longer waits for a server itself.
+    """
+    for _ in range(LOOK_S):
+        with held_name(journal, "housekeeping") as is_held:
+            if is_held:
+                yield
+                return
+        threading.Event().wait(1.0)
+    yield
 
 
 def resumable_runs(journal: Journal, workspace: Any, *, parked: bool = True) -> Iterator[RunRecord]:
@@ -62,9 +82,8 @@ def resumable_runs(journal: Journal, workspace: Any, *, parked: bool = True) -> 
 
 def give_to_deployment(journal: Journal, record: RunRecord) -> str | None:
     """Leave a run to its deployment or its script; return the outcome, or None if it must be resumed here."""
-    present = journal.run(record.uid)  # earlier runs of the caller's loop may have taken long
-    if present.is_held(time.time()) or present.status != record.status:
-        return "left: another process resumed it"
+    if _is_resumed(journal, record):
+        return ELSEWHERE
     *_, last = flow_runs_of(journal, record)
     is_algorithm = record.algorithm in ALGORITHMS
     with client_without_retries(timeout_s=30.0) as client:
@@ -81,6 +100,8 @@ def give_to_deployment(journal: Journal, record: RunRecord) -> str | None:
 
 def resume_here(journal: Journal, record: RunRecord, workspace: str | None, sdk_workspace: Any) -> str:
     """Resume a run in this process, as a flow run of its own; return its status, or why it has none."""
+    if _is_resumed(journal, record):
+        return ELSEWHERE
     try:
         order = algorithm_order(
             record.algorithm, problem_of(record), settings_of(journal, record), record.key, who=Who.HOUSEKEEPING
@@ -92,6 +113,12 @@ def resume_here(journal: Journal, record: RunRecord, workspace: str | None, sdk_
         _log.warning("run %s failed: %s", record.key, error)
         return f"failed: {error}"
     return result.status
+
+
+def _is_resumed(journal: Journal, record: RunRecord) -> bool:
+    """Return True if another process resumed a run since its record was read: earlier runs may have taken long."""
+    present = journal.run(record.uid)
+    return present.is_held(time.time()) or present.status != record.status
 
 
 def _rounds(journal: Journal, record: RunRecord) -> int:
