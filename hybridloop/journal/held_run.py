@@ -22,7 +22,7 @@ RENEW_EVERY_S = 5.0  # a lease lasts 60 s; a request to stop reaches the run wit
 def held_name(journal: Journal, name: str) -> Iterator[bool]:
     """Keep the journal's lease on what has this name for the block; yield False if another process has it now.
 
-    While the journal is away nobody else can take the lease.
+    While the journal is away no other process can take the lease.
     """
     owner, ended = Owner.of_this_process(), threading.Event()
     is_held = journal.take_named_lease(name, owner)

@@ -54,8 +54,6 @@ from hybridloop.journal.records import (
 from hybridloop.journal.storage.database import WAIT_S, WAIT_VARIABLE, Database
 from hybridloop.journal.storage.location import Location, journal_url_of, make_private_folder
 from hybridloop.journal.storage.migrate import migrate
-from hybridloop.journal.storage.rows import read_rows
-from hybridloop.journal.storage.schema import identity
 from hybridloop.runtime.paths import home
 
 P = ParamSpec("P")
@@ -187,8 +185,7 @@ class Journal:
     @property
     def id(self) -> str:
         """The id that the journal was given when it was created. A copy has it, too."""
-        with self._database.read_transaction() as connection:
-            return str(read_rows(connection, identity)[0]["id"])
+        return self._read(runs.read_journal_id)
 
     @property
     def num_runs(self) -> int:

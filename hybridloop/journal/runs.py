@@ -26,7 +26,7 @@ from hybridloop.journal.storage.rows import (
     update_rows,
     verify,
 )
-from hybridloop.journal.storage.schema import runs, states
+from hybridloop.journal.storage.schema import identity, runs, states
 
 _KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")  # no option of a command, and no folder
 _COUNTS = ("rounds", "jobs", "sessions", "pings", "events")  # columns of `states`: numbers of a run's rows by table
@@ -133,6 +133,12 @@ def newest(connection: Connection, *, limit: int, before: float | None) -> list[
 def count(connection: Connection) -> int:
     """Return the number of runs."""
     return int(connection.execute(select(func.count()).select_from(runs)).scalar_one())
+
+
+def read_journal_id(connection: Connection) -> str:
+    """Return the id of the journal."""
+    (row,) = read_rows(connection, identity)
+    return str(row["id"])
 
 
 def by_status(connection: Connection, statuses: Collection[str]) -> list[RunRecord | DamagedRun]:

@@ -49,7 +49,7 @@ class CostRow:
 
 @dataclass(frozen=True, slots=True)
 class OpenReservation:
-    """What stays reserved, by unit, for the jobs of a run that no process works on; `command` settles it."""
+    """Amounts by unit that stay reserved for the jobs of a run that no process works on; `command` settles them."""
 
     run_key: str
     reserved: Mapping[str, float]

@@ -81,9 +81,9 @@ def set_automations(
 ) -> list[str]:
     """Create the automations, or update those of their names; return what each does, by the block of that name.
 
-    Messages are of the runs of one deployment, or, without one, of all runs and sweeps on the server; what waits for
-    workers is told once for each work pool. No address gets a message twice: where that of the block hears of the whole
-    server, none is created for a deployment, and those that there are end. `heartbeat` creates that automation alone.
+    Messages are of the runs of one deployment, or, without one, of all runs and sweeps on the server; of runs that wait
+    for workers there is one for each work pool. No address gets a message twice: where that of the block hears of the
+    whole server, none is created for a deployment, and those that there are end. `heartbeat` creates that one alone.
     """
     table = load_table("automations")
     if heartbeat:
