@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -58,6 +59,17 @@ class ServerProcess:
         assert self._process is not None
         self._process.kill()
         self._process.wait(PATIENCE_S)
+
+    def suspend(self) -> None:
+        """Let the server answer nothing: it accepts connections."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Let a suspended server answer again."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+        eventually(lambda: _is_healthy(self._api_url), poll_s=0.2)
 
     def close(self) -> None:
         """End the server."""

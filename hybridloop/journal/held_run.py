@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 
 from hybridloop.data.objects import OBJECT
@@ -41,11 +42,21 @@ def held_name(journal: Journal, name: str) -> Iterator[bool]:
             journal.release_named_lease(name, owner)
 
 
+@dataclass(slots=True)
+class ShownIn:
+    """A flow run that shows a run, by its id and the number of its starts; `cancelled` if it was before the end."""
+
+    flow_run: str
+    starts: int
+    cancellation: threading.Event
+    cancelled: bool = False
+
+
 class HeldRun:
     """A run whose lease this process holds; write to `journal` under `lease`.
 
-    `state` is where it is by what this process did. `stop_requested` is set once a user asked for a stop. `lease_error`
-    is LeaseLost once the lease was lost.
+    `state` is where it is by what this process did. `shown_in` is the flow run that shows it. `stop_requested` is set
+    once a user asked for a stop. `lease_error` is LeaseLost once the lease was lost.
     """
 
     def __init__(self, journal: Journal, record: RunRecord, lease: Lease) -> None:
@@ -54,6 +65,7 @@ class HeldRun:
         self.state = record.state
         self.lease = lease
         self.stop_requested = threading.Event()
+        self.shown_in: ShownIn | None = None
         self.lease_error: HybridloopError | None = None
         self._listeners: list[Callable[[], None]] = []
         self._lock = threading.Lock()

@@ -39,6 +39,7 @@ from hybridloop.journal.records import (
     DamagedRun,
     DayAmount,
     Event,
+    FlowRunEnd,
     Job,
     Lease,
     Ping,
@@ -238,14 +239,31 @@ class Journal:
         result: Mapping[str, Any] | None = None,
         *,
         event: tuple[str, Mapping[str, Any]] | None = None,
+        shown_in: tuple[str, int, bool] | None = None,
     ) -> None:
-        """Write the run's status, and at once an event of this kind; a stored result stays unless one is given."""
+        """Write the run's status, and at once an event of this kind; a stored result stays unless one is given.
+
+        An end in a flow run, `shown_in` its id, its start number and whether it was cancelled, waits in the outbox.
+        """
         with self._held(lease) as (connection, state):
             if event is not None:
                 sessions.add_event(connection, state, *event, self._now())
                 state = runs.read_state(connection, lease.run_uid)
             state |= {"status": status, "reason": reason, "updated_at": self._now()}
             runs.write_state(connection, state, result)
+            if shown_in is not None:
+                flow_run, starts, cancelled = shown_in
+                end = FlowRunEnd(flow_run, lease.run_uid, starts, status, reason, cancelled, state["updated_at"])
+                runs.write_end(connection, end)
+
+    def untold_ends(self) -> Sequence[FlowRunEnd]:
+        """Return the ends that Prefect's server is not known to have, the oldest first."""
+        return self._read(runs.read_ends)
+
+    def forget_end(self, flow_run: str) -> None:
+        """Note that Prefect's server has the end of a flow run."""
+        with self._database.write_transaction() as connection:
+            runs.forget_end(connection, flow_run)
 
     def request_stop(self, run_uid: str) -> None:
         """Ask the run's owner to stop; it sees the request when it renews its lease. Cancels a request to resume."""

@@ -31,6 +31,19 @@ def is_local(settings: Mapping[str, Any]) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
+class FlowRunEnd:
+    """End of a run in a flow run, at the flow run's start number `starts`; `cancelled` by its user before it ended."""
+
+    flow_run: str
+    run_uid: str
+    starts: int
+    status: str
+    reason: str
+    cancelled: bool
+    ended_at: float
+
+
+@dataclass(frozen=True, slots=True)
 class RunRecord:
     """A run and its status (`hybridloop.data.states`).
 

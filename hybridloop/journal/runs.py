@@ -6,6 +6,7 @@ import difflib
 import json
 import re
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import Connection, Select, Table, bindparam, func, select
@@ -15,7 +16,7 @@ from hybridloop.data.states import State
 from hybridloop.errors import InputError, JournalDamaged, RunKeyTaken
 from hybridloop.journal.amounts import add_scopes
 from hybridloop.journal.owner import Owner
-from hybridloop.journal.records import DamagedRun, RunRecord
+from hybridloop.journal.records import DamagedRun, FlowRunEnd, RunRecord
 from hybridloop.journal.storage.encoding import decode_json, encode_json, replace_unstorable
 from hybridloop.journal.storage.rows import (
     insert_rows,
@@ -26,7 +27,7 @@ from hybridloop.journal.storage.rows import (
     update_rows,
     verify,
 )
-from hybridloop.journal.storage.schema import identity, runs, states
+from hybridloop.journal.storage.schema import identity, outbox, runs, states
 
 _KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")  # no option of a command, and no folder
 _COUNTS = ("rounds", "jobs", "sessions", "pings", "events")  # columns of `states`: numbers of a run's rows by table
@@ -133,6 +134,23 @@ def newest(connection: Connection, *, limit: int, before: float | None) -> list[
 def count(connection: Connection) -> int:
     """Return the number of runs."""
     return int(connection.execute(select(func.count()).select_from(runs)).scalar_one())
+
+
+def write_end(connection: Connection, end: FlowRunEnd) -> None:
+    """Put the end of a flow run's run into the outbox, in the place of one of an earlier start."""
+    forget_end(connection, end.flow_run)
+    insert_rows(connection, outbox, [asdict(end)])
+
+
+def forget_end(connection: Connection, flow_run: str) -> None:
+    """Take an end out of the outbox: Prefect's server has it."""
+    connection.execute(outbox.delete().where(outbox.c.flow_run == flow_run))
+
+
+def read_ends(connection: Connection) -> list[FlowRunEnd]:
+    """Return the ends in the outbox, the oldest first."""
+    rows = sorted(read_rows(connection, outbox), key=lambda row: float(row["ended_at"]))
+    return [FlowRunEnd(**{**row, "cancelled": bool(row["cancelled"])}) for row in rows]
 
 
 def read_journal_id(connection: Connection) -> str:

@@ -53,6 +53,7 @@ from hybridloop.targets import recorded_target
 from hybridloop.tasks.replay.recorded_steps import STEP
 
 RUN_COMPLETED = "run.completed"  # event of a run that ends with a result
+ENDS = frozenset({RUN_COMPLETED, "run.stopped"})  # events of which a flow run has one: results and heartbeats
 OUTAGE = "outage"  # event: the service, the target or the journal's server was away, and that ended the run
 _REPORTED = ("value", "standard_error", "unit", "rounds", "shots")  # of a result
 _OUTAGES = (ServiceBusy, ServiceUnreachable, TargetDown)
@@ -206,7 +207,7 @@ def _write(
     is_stored = True
     try:
         values = None if result is None else result.as_dict()
-        run.journal.set_status(run.lease, str(status), reason, values, event=event)
+        run.journal.set_status(run.lease, str(status), reason, values, event=event, shown_in=_shown_in(run, to))
     except HybridloopError as error:
         _log.log(level_of(error), "the journal could not store that the run is %s: %s", status, error)
         if isinstance(error, JournalGone | LeaseLost) or event is not None:
@@ -215,6 +216,15 @@ def _write(
     run.state = to if is_stored else run.state
     _report(run, status, reason, result)
     return is_stored
+
+
+def _shown_in(run: HeldRun, to: State) -> tuple[str, int, bool] | None:
+    """Return the flow run that shows the end of a run, with its start number, and whether its user cancelled it."""
+    shown = run.shown_in
+    if shown is None or to is State.RUNNING:
+        return None
+    shown.cancelled = shown.cancellation.is_set()
+    return shown.flow_run, shown.starts, shown.cancelled
 
 
 def _report(run: HeldRun, status: str, reason: str, result: RunResult | None) -> None:

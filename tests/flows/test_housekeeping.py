@@ -36,7 +36,7 @@ from hybridloop.flows.housekeeping import HousekeepingSettings, housekeeping
 from hybridloop.flows.in_prefect.flow_run_events import journal_tag
 from hybridloop.flows.in_prefect.process_reuse import SWEEP_TAG, sweep_lease
 from hybridloop.flows.in_prefect.remote_runs import follow
-from hybridloop.flows.rescue import dead_flow_runs
+from hybridloop.flows.rescue import dead_flow_runs, delivery
 from hybridloop.flows.rescue.dead_flow_runs import (
     DAY_S,
     MAX_VAIN_STARTS,
@@ -47,6 +47,7 @@ from hybridloop.flows.rescue.dead_flow_runs import (
     mark_dead_flow_runs,
     reason_to_leave,
 )
+from hybridloop.flows.rescue.delivery import OWN_S, SETTLED_S
 from hybridloop.journal import Event, Journal, Lease, Owner, RunRecord, journal_url, open_journal
 from hybridloop.journal.held_run import held_name, new_run
 from hybridloop.journal.limits import Period, RunLimit
@@ -556,15 +557,15 @@ def test_a_run_that_ended_while_prefect_was_away_is_completed_with_one_message(
     client.set_flow_run_state(began.id, Running(), force=True)
     result = call_flow(vqe, workspace, H2, VqeSettings(seed=7, precision=0.01))
     lease = begun(journal, workspace, began.id, f"{share.name}-{end}", Owner.of_this_process())
-    journal.set_status(lease, result.status, result.reason, result.as_dict())
+    journal.set_status(lease, result.status, result.reason, result.as_dict(), shown_in=(str(began.id), 1, False))
     journal.release(lease)
     if end == "Crashed":
         client.set_flow_run_state(began.id, Crashed(message="No heartbeat for ten minutes."), force=True)
-    mark_dead_flow_runs(journal, client, now=time.time() + SUPERSEDED_S - 10.0)
+    mark_dead_flow_runs(journal, client, now=time.time() + OWN_S - 10.0)
     assert state_name(client, began.id) == end
     for _ in range(2):
-        mark_dead_flow_runs(journal, client, now=time.time() + QUIET_S + 1.0)
-        mark_dead_flow_runs(journal, client, now=time.time() + QUIET_S + 1.0)
+        mark_dead_flow_runs(journal, client, now=time.time() + OWN_S + 1.0)
+        mark_dead_flow_runs(journal, client, now=time.time() + OWN_S + 1.0)
         state = client.read_flow_run(began.id).state
         assert state is not None
         assert state.is_completed()
@@ -574,11 +575,13 @@ def test_a_run_that_ended_while_prefect_was_away_is_completed_with_one_message(
         client.set_flow_run_state(began.id, Crashed(), force=True)
     # a follower sees the end before housekeeping does
     with pytest.MonkeyPatch.context() as changed:
-        changed.setattr(dead_flow_runs, "SUPERSEDED_S", 1.0)
+        changed.setattr(delivery, "OWN_S", 1.0)
         followed = follow(began.id, lambda line: None, poll_s=0.1)
     assert followed is not None
     assert (followed.status, followed.value) == (result.status, result.value)
     assert state_name(client, began.id) == "Completed"
+    mark_dead_flow_runs(journal, client, now=time.time() + SETTLED_S + 1.0)
+    assert not [each for each in journal.untold_ends() if each.flow_run == str(began.id)]
     (told,) = events_of(client, lease.run_uid, "run.completed")
     assert told.payload["text"].startswith(str(told.payload["title"]))
 

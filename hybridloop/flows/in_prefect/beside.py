@@ -17,17 +17,20 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar, cast
 
+from httpx import HTTPError
 from prefect import Flow, tags
-from prefect.exceptions import Abort
+from prefect.exceptions import Abort, PrefectException
 from prefect.runtime import flow_run
 
 from hybridloop.azure.redaction import redact_secrets_in_logs
-from hybridloop.errors import LeaseLost, RunBusy, StackError
+from hybridloop.errors import HybridloopError, LeaseLost, RunBusy, StackError
 from hybridloop.flows.in_prefect.exit import bound_exit
 from hybridloop.flows.in_prefect.host import REFUSALS, PrefectHost
 from hybridloop.flows.in_prefect.one_request import client_without_retries
 from hybridloop.flows.lifecycle.host import Ended
 from hybridloop.flows.lifecycle.refusal import record_refusal
+from hybridloop.flows.rescue.delivery import deliver_ends
+from hybridloop.journal import open_journal
 from hybridloop.runtime.signals import AFTER_THE_END, STORED_END, exit_on_sigterm
 from hybridloop.tasks.prefect_tasks import TAG
 
@@ -62,7 +65,10 @@ def run_beside(flow: Flow[..., Any], work: Callable[..., Ended[R]], /, *args: An
     bound_exit()
     redact_secrets_in_logs()
 
+    host: PrefectHost | None = None
+
     def attempt(*args: Any, **kwargs: Any) -> Any:
+        nonlocal host
         host = PrefectHost()
         attempts.put((copy_context(), host, signature.bind(*args, **kwargs)))
         return host.end(ends.get())
@@ -75,6 +81,8 @@ def run_beside(flow: Flow[..., Any], work: Callable[..., Ended[R]], /, *args: An
         except BaseException as error:  # signals are none: those reach the main thread
             failed.append(error)
         finally:
+            if host is not None and host.id is not None:
+                _confirm(host.id)
             attempts.put(None)
 
     engine = threading.Thread(target=copy_context().run, args=(call_prefect,), name="hybridloop-prefect", daemon=True)
@@ -132,6 +140,15 @@ def show_in_flow(work: Callable[[PrefectHost], Ended[Any]]) -> Any:
                 record_refusal(host.order, error, host)
             ended = Ended(error=error)
         return host.end(ended)
+
+
+def _confirm(flow_run_id: str) -> None:
+    """Take the end that Prefect shows out of the outbox, and show those that its server missed, as during a cancel."""
+    try:
+        with open_journal() as journal, client_without_retries() as client:
+            deliver_ends(journal, client, now=time.time(), flow_run=flow_run_id)
+    except (HybridloopError, HTTPError, PrefectException, RuntimeError) as error:  # housekeeping does it later
+        _log.debug("the outbox was not delivered: %s", error)
 
 
 def _first_of(attempts: SimpleQueue[T]) -> T:

@@ -2,54 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID, uuid5
 
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.objects import FlowRun, State
+from prefect.client.schemas.objects import FlowRun
 from prefect.events import emit_event
-from prefect.events.filters import EventFilter, EventIDFilter
-from prefect.states import Completed
+from prefect.states import Cancelled, Completed, Crashed, Failed
 
-from hybridloop.data.statuses import WITH_RESULT
 from hybridloop.flows.in_prefect.process_reuse import SWEEP_TAG
-from hybridloop.flows.in_prefect.stored_result import stored, stored_for
+from hybridloop.flows.in_prefect.stored_result import stored
 from hybridloop.journal import RunRecord
 from hybridloop.results.result import RunResult
-from hybridloop.runs.hold import RUN_COMPLETED, facts_of_end
+from hybridloop.runs.hold import ENDS
 from hybridloop.tasks.prefect_tasks import TAG
 
 ENDED_EARLY = frozenset({"stopped", "parked"})  # statuses of runs whose flow runs are completed all the same
 ATTENTION = "run.attention"
+EARLIER_NIGHT = "hybridloop.earlier-night"  # label of an end that is told after a later start: it is no heartbeat
+NO_LABELS: Mapping[str, str] = {}
 WAITS = "hybridloop:waits"  # tag of a flow run of whose run was said that it waits for a person
 
 
-def completed(result: RunResult) -> Any:
-    """Return the state of a flow run with this result."""
-    return completed_state(result.status, result.reason, stored(result))
+def completed(result: RunResult, *, is_cancelled: bool = False) -> Any:
+    """Return the state of a flow run with this result; Cancelled where its user cancelled it before it had that."""
+    return end_state(result.status, result.reason, stored(result), is_cancelled=is_cancelled)
 
 
-def completed_state(status: str, reason: str, data: Any = None) -> Any:
-    """Return the state of a flow run whose run ended with this status: Completed, named after it if not converged."""
+def end_state(status: str, reason: str, data: Any = None, *, is_cancelled: bool = False) -> Any:
+    """Return the state of a flow run whose run ended with this status.
+
+    Runs with a value, and those that were stopped or parked, are Completed, named after the status if not converged.
+    """
+    if is_cancelled:
+        return Cancelled(message=f"cancelled by its user; {status}: {reason}", data=data)
+    if status == "failed":
+        return Failed(message=reason)
+    if status == "interrupted":
+        return Crashed(message=reason)
     name = None if status in ("converged", "measured") else status.capitalize()
     message = reason if status in ENDED_EARLY else f"{status}: {reason}"
     return Completed(name=name, message=message, data=data)
-
-
-def show_end(client: SyncPrefectClient, record: RunRecord, flow_run: FlowRun) -> State[Any]:
-    """Complete a flow run as the journal has the end of its run, which Prefect has missed.
-
-    The message of a result is sent, unless the server has it from the run's own process.
-    """
-    result = None if record.result is None else RunResult.from_dict(record.result)
-    data = None if result is None or flow_run.deployment_id is None else stored_for(result, flow_run.id)
-    state: State[Any] = completed_state(record.status, record.reason, data)
-    client.set_flow_run_state(flow_run.id, state, force=True)
-    if record.status in WITH_RESULT:
-        own = event_id(flow_run.id, RUN_COMPLETED)
-        if not client.read_events(EventFilter(id=EventIDFilter(id=[own])), limit=1).events:
-            _send(RUN_COMPLETED, record, flow_run, facts_of_end(record.key, record.status, record.reason, result))
-    return state
 
 
 def call_attention(client: SyncPrefectClient, record: RunRecord, flow_run: FlowRun, reason: str, remedy: str) -> None:
@@ -57,7 +51,7 @@ def call_attention(client: SyncPrefectClient, record: RunRecord, flow_run: FlowR
     if WAITS in flow_run.tags:
         return
     message = f"run {record.key} is {record.status}, and is not resumed: {reason}. {remedy}"
-    _send(ATTENTION, record, flow_run, {"run": record.key, "status": record.status, "message": message})
+    send(ATTENTION, record, flow_run, {"run": record.key, "status": record.status, "message": message})
     client.update_flow_run(flow_run.id, tags=[*flow_run.tags, WAITS])
 
 
@@ -70,6 +64,7 @@ def resource_of(run: RunRecord, flow_run: FlowRun) -> dict[str, str]:
         "hybridloop.problem": run.problem,
         "hybridloop.target": run.target,
         "hybridloop.sweep": sweep_of(flow_run) or "none",
+        EARLIER_NIGHT: "no",
     }
 
 
@@ -83,10 +78,14 @@ def event_id(flow_run: UUID, kind: str) -> UUID:
     return uuid5(flow_run, kind)
 
 
-def _send(kind: str, record: RunRecord, flow_run: FlowRun, facts: dict[str, Any]) -> None:
+def send(
+    kind: str, record: RunRecord, flow_run: FlowRun, facts: dict[str, Any], labels: Mapping[str, str] = NO_LABELS
+) -> None:
+    """Send an event of a run in place of its own process; `labels` replace some of those of its resource."""
     related = [{"prefect.resource.id": f"prefect.tag.{TAG}", "prefect.resource.role": "tag"}]
     if flow_run.deployment_id is not None:
         place = f"prefect.deployment.{flow_run.deployment_id}"
         related.append({"prefect.resource.id": place, "prefect.resource.role": "deployment"})
-    own_id = event_id(flow_run.id, kind) if kind == RUN_COMPLETED else None
-    emit_event(f"hybridloop.{kind}", resource=resource_of(record, flow_run), related=related, payload=facts, id=own_id)
+    own_id = event_id(flow_run.id, kind) if kind in ENDS else None
+    resource = {**resource_of(record, flow_run), **labels}
+    emit_event(f"hybridloop.{kind}", resource=resource, related=related, payload=facts, id=own_id)

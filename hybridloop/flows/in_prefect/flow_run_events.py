@@ -29,7 +29,7 @@ from hybridloop.flows.in_prefect.flow_run_log import log_sent_to_prefect
 from hybridloop.flows.in_prefect.one_request import client_without_retries
 from hybridloop.flows.in_prefect.process_reuse import JOURNAL
 from hybridloop.journal import Journal, RunRecord
-from hybridloop.runs.hold import RUN_COMPLETED
+from hybridloop.runs.hold import ENDS
 from hybridloop.runs.recorded import BEFORE
 from hybridloop.runtime.run_events import RunEvent, observed_by
 from hybridloop.tasks.prefect_tasks import RUN_ROUND, TAG, task_tags
@@ -67,7 +67,7 @@ class FlowRunEvents:
                 occurred=_moment(event.ended_at),
                 related=[_TAGGED],
                 payload={**event.facts, "message": event.message} | ({"left_out": left_out} if left_out else {}),
-                id=event_id(self._flow_run_id, event.kind) if event.kind == RUN_COMPLETED else None,
+                id=event_id(self._flow_run_id, event.kind) if event.kind in ENDS else None,
             )
         if (before := event.facts.get(BEFORE)) is not None:  # whose crash needs nobody any more
             resource = {"prefect.resource.id": f"prefect.flow-run.{before}"}

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from prefect import get_run_logger
+from prefect.context import FlowRunContext
 from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed
 from qiskit.primitives.containers.sampler_pub import SamplerPub
@@ -25,7 +26,7 @@ from hybridloop.flows.in_prefect.takeover import leave_state_after_takeover
 from hybridloop.flows.in_prefect.watch import PrefectWatch, watch_flow_run
 from hybridloop.flows.lifecycle.host import Ended, Host
 from hybridloop.journal import Journal, RunRecord
-from hybridloop.journal.held_run import HeldRun
+from hybridloop.journal.held_run import HeldRun, ShownIn
 from hybridloop.results.result import RunResult
 from hybridloop.results.statuses import status_after
 from hybridloop.runs.order import RunOrder
@@ -46,6 +47,7 @@ class PrefectHost(Host):
         self.cancellation: PrefectWatch = PrefectWatch()
         self.order: RunOrder | None = None  # of its run, once it is known
         self._artifact: RunArtifact | None = None
+        self._shown_in: ShownIn | None = None
 
     def labelled(self, order: RunOrder) -> RunOrder:
         """Return an order of this flow run, with the deployment and the sweep by which limits and reports find it."""
@@ -63,6 +65,9 @@ class PrefectHost(Host):
             leave_state_after_takeover(run),
             watch_flow_run(self.cancellation, self.id, partial(run.journal.request_stop, run.uid)),
         ):
+            context = FlowRunContext.get()
+            starts = 1 if context is None or context.flow_run is None else context.flow_run.run_count
+            run.shown_in = self._shown_in = ShownIn(self.id, starts, self.cancellation.cancelled)
             yield run
 
     def slot(self, limit: str | None, run: HeldRun, workspace: Any) -> AbstractContextManager[None]:
@@ -92,7 +97,8 @@ class PrefectHost(Host):
         if result is not None and self._artifact is not None:
             self._artifact.write(lambda: result)
         if error is None:
-            return ended.returned if result is None else completed(result)
+            is_cancelled = self._shown_in is not None and self._shown_in.cancelled
+            return ended.returned if result is None else completed(result, is_cancelled=is_cancelled)
         if isinstance(error, KeyboardInterrupt):
             return Completed(name="Interrupted", message="its caller ended it by Ctrl-C")
         if isinstance(error, RunCancelled):

@@ -34,7 +34,7 @@ from prefect.types.entrypoint import EntrypointType
 from hybridloop.errors import HybridloopError, InputError, RunBusy, RunNotBegun, RunNotFinished
 from hybridloop.flows import load_flow
 from hybridloop.flows.in_prefect.host import HELD, REFUSED
-from hybridloop.flows.rescue.dead_flow_runs import complete_flow_run, ended_run_of
+from hybridloop.flows.rescue.delivery import deliver_ends
 from hybridloop.journal import open_journal
 from hybridloop.results.result import RunResult
 from hybridloop.settings import AutoResume, ProblemText
@@ -143,11 +143,10 @@ def _has_ended(client: SyncPrefectClient, run: FlowRun) -> bool | None:
     """
     if run.state_type not in (StateType.RUNNING, StateType.CRASHED):
         return False
-    now = time.time()
     try:
         with open_journal() as journal:
-            complete_flow_run(journal, client, run, now=now)
-            return ended_run_of(journal, run, now) is not None
+            deliver_ends(journal, client, now=time.time())
+            return any(end.flow_run == str(run.id) for end in journal.untold_ends())
     except HybridloopError as error:  # the run's own journal may be elsewhere
         _log.debug("the journal here was not asked for the end of run %s: %s", run.name, error)
         return None

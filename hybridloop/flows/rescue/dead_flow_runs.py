@@ -27,13 +27,13 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled, Crashed, Scheduled
 
 from hybridloop.data.states import State as RunState
-from hybridloop.data.statuses import WITH_RESULT
 from hybridloop.descriptions import ALGORITHMS
 from hybridloop.errors import InputError, JournalDamaged
-from hybridloop.flows.in_prefect.completion import ENDED_EARLY, call_attention, show_end, sweep_of
+from hybridloop.flows.in_prefect.completion import call_attention, sweep_of
 from hybridloop.flows.in_prefect.flow_run_events import journal_tag
 from hybridloop.flows.in_prefect.one_request import client_without_retries
 from hybridloop.flows.in_prefect.process_reuse import JOURNAL, SWEEP_TAG, sweep_lease
+from hybridloop.flows.rescue.delivery import deliver_ends
 from hybridloop.journal import Journal, RunRecord
 from hybridloop.journal.held_run import how_to_resume
 from hybridloop.runs.recorded import flow_runs_of
@@ -66,13 +66,12 @@ def mark_dead_flow_runs(
     Flow runs of another journal, and points of a sweep that lives, are left. One that has not begun belongs to the
     journal of the workers of its work pool, here of `pool` (None: any).
 
-    They become Crashed, Cancelled if they were being cancelled, and Completed if the server was away when they ended,
-    even where a worker or the lack of heartbeats has made Crashed of them meanwhile.
+    They become Crashed, or Cancelled if they were being cancelled; ends that the server missed are delivered first.
     Others wait for another worker: one that stays Pending, as its runner died before it began; one that crashed before
     it began, as Prefect's server was away; and one whose process died before the journal had its run. Any other flow
     run without a run in this journal belongs to another user and is not changed.
     """
-    marked: dict[str, str] = {}
+    marked = deliver_ends(journal, client, now=now)
     is_ours = partial(_is_ours, journal, journal_tag(journal), pool)
     for flow_run in filter(is_ours, _crashed_at_the_start(client, now)):
         if not is_of_live_sweep(journal, sweep_of(flow_run)):
@@ -87,12 +86,9 @@ def mark_dead_flow_runs(
                 client.set_flow_run_state(flow_run.id, Crashed(message="its process died before it began"))
             marked[flow_run.name] = "never begun"
             continue
+        if is_left:
+            continue
         try:
-            if (record := complete_flow_run(journal, client, flow_run, now=now)) is not None:
-                marked[record.key] = "completed"
-                continue
-            if is_left:
-                continue
             record = _record_of(journal, flow_run)
             if record is None and _died_at_the_start(client, flow_run, now):
                 _restart(client, flow_run)
@@ -106,12 +102,6 @@ def mark_dead_flow_runs(
         is_cancelled = flow_run.state_type is StateType.CANCELLING
         client.set_flow_run_state(flow_run.id, (Cancelled if is_cancelled else Crashed)(message=message))
         marked[record.key] = "cancelled" if is_cancelled else "crashed"
-    for flow_run in filter(is_ours, _crashed(client, now)):
-        try:
-            if (record := complete_flow_run(journal, client, flow_run, now=now)) is not None:
-                marked[record.key] = "completed"
-        except JournalDamaged as error:
-            _log.warning("flow run %s was skipped: %s", flow_run.name, error)
     return marked
 
 
@@ -126,33 +116,6 @@ def _is_ours(journal: Journal, tag: str, pool: str | None, flow_run: FlowRun) ->
     if journals and tag not in journals:
         return False
     return bool(journals) or pool is None or flow_run.work_pool_name in (None, pool)
-
-
-def complete_flow_run(
-    journal: Journal, client: SyncPrefectClient, flow_run: FlowRun, *, now: float
-) -> RunRecord | None:
-    """Complete a flow run whose run has ended by the journal; return the run, or None if the flow run is left.
-
-    Its process has had time to show the end, and has not done so, or a crash was reported in place of it.
-    """
-    record = ended_run_of(journal, flow_run, now)
-    if record is None:
-        return None
-    is_soon = flow_run.state_type is StateType.CRASHED or _is_gone(flow_run)
-    if now - max(record.updated_at, _since(flow_run)) <= (SUPERSEDED_S if is_soon else QUIET_S):
-        return None
-    show_end(client, record, flow_run)
-    return record
-
-
-def ended_run_of(journal: Journal, flow_run: FlowRun, now: float) -> RunRecord | None:
-    """Return the run of a flow run if the run has ended by the journal, and the flow run is running or crashed."""
-    record = _record_of(journal, flow_run)
-    is_shown = flow_run.state is None or (flow_run.state.is_final() and not flow_run.state.is_crashed())
-    if record is None or is_shown or record.status not in WITH_RESULT | ENDED_EARLY:
-        return None
-    is_last = flow_runs_of(journal, record)[-1] == str(flow_run.id)
-    return record if is_last and not record.is_held(now) else None
 
 
 def restart_flow_run(

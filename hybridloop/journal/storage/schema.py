@@ -253,6 +253,20 @@ named_leases = Table(
     sqlite_with_rowid=False,
 )
 
+outbox = Table(
+    "outbox",  # ends of runs that Prefect's server is not known to have
+    metadata,
+    Column("flow_run", Text, primary_key=True),
+    Column("run_uid", Text, nullable=False),
+    Column("starts", BigInteger, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("cancelled", BigInteger, nullable=False),
+    Column("ended_at", Double, nullable=False),
+    _checksum(),
+    sqlite_with_rowid=False,
+)
+
 identity = Table(
     "identity",  # one row, with the id by which others name this journal
     metadata,

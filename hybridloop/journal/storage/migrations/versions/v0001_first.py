@@ -215,6 +215,18 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_table(
+        "outbox",
+        sa.Column("flow_run", sa.Text, primary_key=True),
+        sa.Column("run_uid", sa.Text, nullable=False),
+        sa.Column("starts", sa.BigInteger, nullable=False),
+        sa.Column("status", sa.Text, nullable=False),
+        sa.Column("reason", sa.Text, nullable=False),
+        sa.Column("cancelled", sa.BigInteger, nullable=False),
+        sa.Column("ended_at", sa.Double, nullable=False),
+        sa.Column("checksum", sa.LargeBinary, nullable=False),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
         "identity",
         sa.Column("id", sa.Text, primary_key=True),
         sa.Column("checksum", sa.LargeBinary, nullable=False),

@@ -1,0 +1,129 @@
+"""Prefect's server is told each end: after an outage as the journal has it, and of a cancelled run that it was."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterTags
+from prefect.client.schemas.objects import FlowRun
+from prefect.events.filters import EventFilter, EventNameFilter, EventResourceFilter
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.states import Cancelling
+
+from hybridloop.descriptions.vqe import VqeSettings
+from hybridloop.flows.algorithms import vqe
+from hybridloop.flows.in_prefect.completion import completed
+from hybridloop.flows.in_prefect.watch import POLL_S
+from hybridloop.flows.rescue.delivery import OWN_S, deliver_ends
+from hybridloop.journal import Journal, journal_url, open_journal
+from hybridloop.local_stack import PrefectServer
+from hybridloop.results.live import RoundUpdate
+from hybridloop.settings import ProblemText
+from tests.conftest import Emulator
+from tests.database_helpers import ServerProcess, prefect_on
+from tests.flow_calls import call_flow
+from tests.journal.postgresql_helpers import running_server
+from tests.prefect_server import prefect_client, send_what_is_pending
+from tests.waiting import eventually
+
+H2 = ProblemText(name="h2")
+ONE_ROUND = VqeSettings(seed=7, precision=0.05)
+
+
+@pytest.fixture
+def journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Journal]:
+    monkeypatch.setenv("HYBRIDLOOP_JOURNAL", journal_url(tmp_path / "journal.db"))
+    with open_journal() as kept:
+        yield kept
+
+
+@pytest.fixture
+def client(prefect_server: PrefectServer) -> Iterator[SyncPrefectClient]:
+    with prefect_client(prefect_server) as connected:
+        yield connected
+
+
+def flow_run_of(client: SyncPrefectClient, key: str) -> FlowRun:
+    (found,) = client.read_flow_runs(flow_run_filter=FlowRunFilter(tags=FlowRunFilterTags(all_=[f"run:{key}"])))
+    return found
+
+
+def state_of(client: SyncPrefectClient, key: str) -> str:
+    return str(flow_run_of(client, key).state_name)
+
+
+@pytest.mark.slow
+def test_a_run_that_its_user_cancelled_is_cancelled_also_where_it_has_a_value(
+    journal: Journal, client: SyncPrefectClient, emulator: Emulator
+) -> None:
+    def cancel(_: RoundUpdate) -> None:
+        client.set_flow_run_state(flow_run_of(client, "cancelled-at-last").id, Cancelling())
+        threading.Event().wait(2 * POLL_S)
+
+    result = call_flow(vqe, emulator.workspace(), H2, ONE_ROUND, "cancelled-at-last", on_progress=cancel)
+    assert result.value is not None
+    assert state_of(client, "cancelled-at-last") == "Cancelled"
+    assert list(journal.untold_ends()) == []
+
+
+@pytest.mark.slow
+def test_a_run_that_had_ended_before_the_cancellation_reached_it_is_completed(
+    journal: Journal, client: SyncPrefectClient, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cancelled_meanwhile(*args: Any, **kwargs: Any) -> Any:
+        client.set_flow_run_state(flow_run_of(client, "ended").id, Cancelling())
+        return completed(*args, **kwargs)
+
+    monkeypatch.setattr("hybridloop.flows.in_prefect.host.completed", cancelled_meanwhile)
+    result = call_flow(vqe, emulator.workspace(), H2, ONE_ROUND, "ended")
+    assert flow_run_of(client, "ended").state_type == "COMPLETED"
+    assert result.status in ("converged", "finished")
+    assert list(journal.untold_ends()) == []
+
+
+OUTAGES: dict[str, tuple[Callable[[ServerProcess], None], Callable[[ServerProcess], None]]] = {
+    "killed": (ServerProcess.kill, ServerProcess.start),
+    "stopped": (ServerProcess.suspend, ServerProcess.go_on),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", OUTAGES)
+def test_an_end_during_an_outage_is_told_once_after_it(
+    how: str, journal: Journal, emulator: Emulator, tmp_path: Path
+) -> None:
+    stop, go_on = OUTAGES[how]
+    with running_server() as database, prefect_on(database, tmp_path) as process:
+        send_what_is_pending()
+        with temporary_settings({PREFECT_API_URL: process.server.api_url}):
+
+            def disturb(_: RoundUpdate) -> None:
+                stop(process)
+
+            result = call_flow(vqe, emulator.workspace(), H2, ONE_ROUND, "away", on_progress=disturb)
+            assert result.value is not None
+            (end,) = journal.untold_ends()
+            assert (end.status, end.cancelled) == (result.status, False)
+            go_on(process)
+            with prefect_client(process.server) as client:
+                if how == "killed":  # a suspended one has read the requests, and answers them now
+                    assert state_of(client, "away") == "Running"
+                for _ in range(2):
+                    deliver_ends(journal, client, now=time.time() + OWN_S)
+                    assert flow_run_of(client, "away").state_type == "COMPLETED"
+                send_what_is_pending()
+                uid = journal.run("away").uid
+                told = EventFilter(
+                    event=EventNameFilter(name=["hybridloop.run.completed"]),
+                    resource=EventResourceFilter(id=[f"hybridloop.run.{uid}"]),
+                )
+                eventually(lambda: client.read_events(told, limit=10).events)
+                assert len(client.read_events(told, limit=10).events) == 1
+                deliver_ends(journal, client, now=time.time() + 1000.0)
+                assert list(journal.untold_ends()) == []
