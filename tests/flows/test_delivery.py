@@ -4,32 +4,38 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterTags
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.events.filters import EventFilter, EventNameFilter, EventResourceFilter
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Cancelling
 
+from hybridloop.data.statuses import WITH_RESULT
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.flows.algorithms import vqe
 from hybridloop.flows.in_prefect.completion import completed
 from hybridloop.flows.in_prefect.watch import POLL_S
-from hybridloop.flows.rescue.delivery import OWN_S, deliver_ends
+from hybridloop.flows.rescue.dead_flow_runs import mark_dead_flow_runs
+from hybridloop.flows.rescue.delivery import OWN_S, SETTLED_S, deliver_ends
 from hybridloop.journal import Journal, journal_url, open_journal
 from hybridloop.local_stack import PrefectServer
 from hybridloop.results.live import RoundUpdate
 from hybridloop.settings import ProblemText
+from hybridloop.tasks.orphans import close_orphaned_sessions
+from tests.cli.shell_helpers import Shell
 from tests.conftest import Emulator
 from tests.database_helpers import ServerProcess, prefect_on
 from tests.flow_calls import call_flow
 from tests.journal.postgresql_helpers import running_server
+from tests.long_form import long_form, short_or_long
 from tests.prefect_server import prefect_client, send_what_is_pending
+from tests.server_share import ServerShare
 from tests.waiting import eventually
 
 H2 = ProblemText(name="h2")
@@ -127,3 +133,49 @@ def test_an_end_during_an_outage_is_told_once_after_it(
                 assert len(client.read_events(told, limit=10).events) == 1
                 deliver_ends(journal, client, now=time.time() + 1000.0)
                 assert list(journal.untold_ends()) == []
+
+
+POINTS = short_or_long(
+    ("result.after:1", "end.stored", "end.shown"),
+    ("open.after", "put.after", "result.after:1", "close.before", "close.after", "end.stored", "end.shown"),
+)
+
+
+@pytest.mark.slow
+@long_form
+@pytest.mark.parametrize("point", POINTS)
+def test_after_a_kill_at_any_point_the_server_has_what_the_journal_has(
+    point: str,
+    stack_environ: Mapping[str, str],
+    client: SyncPrefectClient,
+    emulator: Emulator,
+    share: ServerShare,
+) -> None:
+    key = f"{share.name}-{point.replace(':', '-')}"
+    at = Shell(stack_environ).at(emulator, "killed")
+    asked = ("run", "vqe", "h2", "--seed", "7", "--precision", "0.05", "--run-key", key, "--quiet")
+    killed = at.shell.with_variables(HYBRIDLOOP_CRASH_AT=point).run(*asked)
+    assert killed.returncode == -9, killed.stderr
+    with open_journal(stack_environ) as journal:
+        now = time.time() + SETTLED_S
+        mark_dead_flow_runs(journal, client, now=now)
+        close_orphaned_sessions(journal, at.workspace)
+        record = journal.run(key)
+        state = flow_run_of(client, key).state
+        assert state is not None
+        has_result = record.status in WITH_RESULT
+        assert (record.status, state.type) == (
+            record.status if has_result else "interrupted",
+            StateType.COMPLETED if has_result else StateType.CRASHED,
+        )
+        assert has_result == point.startswith("end.")
+        mark_dead_flow_runs(journal, client, now=now + SETTLED_S)
+        assert not [end for end in journal.untold_ends() if end.run_uid == record.uid]
+        send_what_is_pending()
+        told = EventFilter(
+            event=EventNameFilter(name=["hybridloop.run.completed"]),
+            resource=EventResourceFilter(id=[f"hybridloop.run.{record.uid}"]),
+        )
+        if has_result:
+            eventually(lambda: client.read_events(told, limit=10).events)
+        assert len(client.read_events(told, limit=10).events) == has_result

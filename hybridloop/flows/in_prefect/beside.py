@@ -31,6 +31,7 @@ from hybridloop.flows.lifecycle.host import Ended
 from hybridloop.flows.lifecycle.refusal import record_refusal
 from hybridloop.flows.rescue.delivery import deliver_ends
 from hybridloop.journal import open_journal
+from hybridloop.runtime.crash_points import crash_point
 from hybridloop.runtime.signals import AFTER_THE_END, STORED_END, exit_on_sigterm
 from hybridloop.tasks.prefect_tasks import TAG
 
@@ -144,6 +145,7 @@ def show_in_flow(work: Callable[[PrefectHost], Ended[Any]]) -> Any:
 
 def _confirm(flow_run_id: str) -> None:
     """Take the end that Prefect shows out of the outbox, and show those that its server missed, as during a cancel."""
+    crash_point("end.shown")
     try:
         with open_journal() as journal, client_without_retries() as client:
             deliver_ends(journal, client, now=time.time(), flow_run=flow_run_id)

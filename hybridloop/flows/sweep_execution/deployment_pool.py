@@ -195,9 +195,9 @@ class DeploymentPool:
             return AttemptEnd(key)
         message = "its process died: it no longer holds its run"
         if flow_run.state.type is StateType.CANCELLING:
-            self._client.set_flow_run_state(flow_run.id, Cancelled(message=message), force=True)
+            self._client.set_flow_run_state(flow_run.id, Cancelled(message=message))
             return AttemptEnd(key, _cancelled(message))
-        self._client.set_flow_run_state(flow_run.id, Crashed(message=message), force=True)
+        self._client.set_flow_run_state(flow_run.id, Crashed(message=message))
         return AttemptEnd(key, message, again=True, is_own=running.outages == self._outages)
 
     def _check_setup(self, key: str) -> None:
