@@ -2,8 +2,8 @@
 
 `HYBRIDLOOP_CRASH_AT=put.after` kills this process with SIGKILL when it first passes that point, `put.after:3` when it
 passes it for the third time. `POINTS` are those of every session; classical steps between rounds have
-`iteration.before` and `iteration.after` as well, and the end of a run `end.stored` and, in Prefect, `end.shown`. Without
-the variable nothing is counted.
+`iteration.before` and `iteration.after` as well, and the end of a run `end.stored` and, in Prefect, `end.shown`.
+Without the variable nothing is counted.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Every use of what Prefect keeps to itself stands in the table of the architecture page, with its reason."""
+"""Every use of what Prefect keeps to itself stands in the list of `hybridloop.flows.in_prefect`, with its reason."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import ast
 import re
 from pathlib import Path
 
-from tests.paths import DOCS, ROOT
+from hybridloop.flows import in_prefect
+from tests.paths import ROOT
 
 INNER_MODULES = ("prefect.flow_engine", "prefect.task_engine", "prefect.utilities.engine")
 INNER_NAMES = {"SettingsContext"}
-ROW = re.compile(r"^\| `([a-z_/]+\.py)` \| (.+?) \| .+ \| .+ \|$", re.MULTILINE)
+ROW = re.compile(r"^- `([a-z_/]+\.py)`: ([^.]+)\. .+?Request: .+?\.$", re.MULTILINE | re.DOTALL)
 
 
 def inner_uses(path: Path) -> set[str]:
@@ -51,10 +52,7 @@ def _assigned(tree: ast.Module) -> set[str]:
 
 
 def test_what_prefect_keeps_to_itself_is_used_where_the_table_says_so() -> None:
-    table = {
-        path: set(re.findall("`([^`]+)`", names))
-        for path, names in ROW.findall((DOCS / "architecture.md").read_text("utf-8"))
-    }
+    table = {path: set(re.findall("`([^`]+)`", names)) for path, names in ROW.findall(str(in_prefect.__doc__))}
     rooms = [ROOT / "hybridloop" / room for room in ("flows", "tasks", "local_stack")]
     modules = [path for room in rooms for path in sorted(room.rglob("*.py"))] + [ROOT / "hybridloop" / "blocks.py"]
     found = {str(path.relative_to(ROOT / "hybridloop")): inner_uses(path) for path in modules}
