@@ -45,7 +45,6 @@ from hybridloop.runs.recorded import (
     settings_of,
 )
 from hybridloop.runs.run import Run
-from hybridloop.runtime.crash_points import crash_point
 from hybridloop.runtime.messages import level_of
 from hybridloop.runtime.run_events import report
 from hybridloop.runtime.signals import STORED_END
@@ -215,8 +214,6 @@ def _write(
             raise
         is_stored = False
     run.state = to if is_stored else run.state
-    if to is not State.RUNNING:
-        crash_point("end.stored")
     _report(run, status, reason, result)
     return is_stored
 

@@ -1,4 +1,4 @@
-"""Prefect's server is told each end: after an outage as the journal has it, and of a cancelled run that it was."""
+"""Prefect's server gets each end: after an outage as the journal has it, and of a cancelled run that it was."""
 
 from __future__ import annotations
 

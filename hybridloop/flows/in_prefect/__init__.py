@@ -1,4 +1,4 @@
-"""Prefect as the host of runs: what it shows of them, and what it is told.
+"""Prefect as the host of runs: what it shows of them, and what it learns.
 
 Names that Prefect does not document are used where no public request does the same. For each file: the names, the
 reason, and the request that would take their place.

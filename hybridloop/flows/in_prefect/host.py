@@ -30,6 +30,7 @@ from hybridloop.journal.held_run import HeldRun, ShownIn
 from hybridloop.results.result import RunResult
 from hybridloop.results.statuses import status_after
 from hybridloop.runs.order import RunOrder
+from hybridloop.runtime.crash_points import crash_point
 from hybridloop.tasks.prefect_tasks import run_round, session_of_flow, tasks_untagged
 from hybridloop.tasks.session import OpenSession
 
@@ -91,6 +92,7 @@ class PrefectHost(Host):
         whose input was refused, whose run another process holds, or which its caller ended by Ctrl-C: that is no
         failure of the run. Raises the error that fails the flow run.
         """
+        crash_point("end.stored")
         result, error = ended.result, ended.error
         if ended.show is not None:
             return ended.show()

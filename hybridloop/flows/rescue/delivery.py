@@ -97,7 +97,8 @@ def _deliver(client: SyncPrefectClient, record: RunRecord, shown: FlowRun, end: 
         if not client.read_events(sent, limit=1).events:
             facts = facts_of_end(record.key, end.status, end.reason, result)
             at = f"{datetime.fromtimestamp(end.ended_at, UTC):%Y-%m-%d %H:%M} UTC"
-            facts["message"] = f"run {record.key} is {end.status}: {end.reason} (it ended at {at}, and is told late)"
+            late = f"it ended at {at}, and Prefect learned of it later"
+            facts["message"] = f"run {record.key} is {end.status}: {end.reason} ({late})"
             label = {EARLIER_NIGHT: "yes"} if _is_of_an_earlier_night(client, shown, end) else {}
             send(kind, record, shown, facts, label)
     return str(own.type.value).lower()
