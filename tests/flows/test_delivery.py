@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,30 +16,37 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterTags
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.events.filters import EventFilter, EventNameFilter, EventResourceFilter
+from prefect.events.schemas.automations import AutomationCore
 from prefect.settings import PREFECT_API_URL, temporary_settings
-from prefect.states import Cancelling
+from prefect.states import Cancelling, Running
 
+from hybridloop.azure.workspace import identity_of
+from hybridloop.data import load_table
 from hybridloop.data.statuses import WITH_RESULT
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.flows.algorithms import vqe
 from hybridloop.flows.in_prefect.completion import completed
+from hybridloop.flows.in_prefect.notifications import notification_block
 from hybridloop.flows.in_prefect.watch import POLL_S
 from hybridloop.flows.rescue.dead_flow_runs import mark_dead_flow_runs
-from hybridloop.flows.rescue.delivery import OWN_S, SETTLED_S, deliver_ends
+from hybridloop.flows.rescue.delivery import DAY_S, OWN_S, SETTLED_S, deliver_ends
 from hybridloop.journal import Journal, journal_url, open_journal
 from hybridloop.local_stack import PrefectServer
 from hybridloop.results.live import RoundUpdate
+from hybridloop.runs.order import algorithm_order
 from hybridloop.settings import ProblemText
 from hybridloop.tasks.orphans import close_orphaned_sessions
 from tests.cli.shell_helpers import Shell
 from tests.conftest import Emulator
 from tests.database_helpers import ServerProcess, prefect_on
+from tests.deployments.messages import heard
 from tests.flow_calls import call_flow
 from tests.journal.postgresql_helpers import running_server
 from tests.long_form import long_form, short_or_long
 from tests.prefect_server import prefect_client, send_what_is_pending
+from tests.runs.holding_helpers import hold
 from tests.server_share import ServerShare
-from tests.waiting import eventually
+from tests.waiting import PATIENCE_S, eventually
 
 H2 = ProblemText(name="h2")
 ONE_ROUND = VqeSettings(seed=7, precision=0.05)
@@ -179,3 +189,46 @@ def test_after_a_kill_at_any_point_the_server_has_what_the_journal_has(
         if has_result:
             eventually(lambda: client.read_events(told, limit=10).events)
         assert len(client.read_events(told, limit=10).events) == has_result
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("days", "is_heartbeat"), [(0.1, True), (2.0, False)])
+def test_a_heartbeat_that_is_late_states_its_time_and_covers_no_later_night(
+    days: float,
+    is_heartbeat: bool,  # noqa: FBT001
+    journal: Journal,
+    client: SyncPrefectClient,
+    emulator: Emulator,
+    share: ServerShare,
+) -> None:
+    result = call_flow(vqe, emulator.workspace(), H2, ONE_ROUND)
+    at = time.time() - days * DAY_S
+    key = f"{share.name}-late-{days:.0f}"
+    shown = client.create_flow_run(vqe, parameters={"problem": {"name": "h2"}}, state=Running())
+    with Journal(str(journal.location.url), now=lambda: at) as then:
+        order = algorithm_order(
+            "vqe", H2, ONE_ROUND, key, workspace=identity_of(emulator.workspace()), flow_run_id=str(shown.id)
+        )
+        with hold(then, order) as run:
+            then.set_status(
+                run.lease, result.status, result.reason, result.as_dict(), shown_in=(str(shown.id), 1, False)
+            )
+    document = json.loads(json.dumps(load_table("automations")["heartbeat"][0]))
+    with heard() as (url, beats):
+        block, _ = notification_block(client, url, f"beats-{share.name}")
+        payload = '{"body": {{ event.payload.message | tojson }}}'
+        document["actions"] = [{"type": "call-webhook", "block_document_id": str(block), "payload": payload}]
+        created = client.create_automation(AutomationCore.model_validate(document))
+        try:
+            assert deliver_ends(journal, client, now=time.time())[key] == "completed"
+            send_what_is_pending()
+            if is_heartbeat:
+                body = beats.get(timeout=PATIENCE_S)["body"]
+                assert f"it ended at {datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M} UTC, and Prefect learned" in body
+            else:
+                told = EventFilter(event=EventNameFilter(name=["hybridloop.run.completed"]))
+                eventually(lambda: key in str(client.read_events(told, limit=50).events))
+                with pytest.raises(queue.Empty):
+                    beats.get(timeout=8.0)
+        finally:
+            client.delete_automation(created)
