@@ -22,6 +22,7 @@ from prefect.states import Completed, Pending, Running
 from hybridloop.flows.algorithms import vqe
 from hybridloop.flows.in_prefect.missed_starts import IN_A_ROW, LAGS, SKIPPED, skipped_start
 from hybridloop.local_stack import PrefectServer
+from tests.long_form import long_form, short_or_long
 from tests.prefect_server import prefect_client, send_what_is_pending
 from tests.server_share import ServerShare
 from tests.waiting import eventually
@@ -50,7 +51,8 @@ def starts(client: SyncPrefectClient, deployment: UUID) -> list[FlowRun]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("begin", ["one after the other", "all at once"])
+@long_form
+@pytest.mark.parametrize("begin", short_or_long(["all at once"], ["all at once", "one after the other"]))
 def test_the_latest_start_that_is_due_runs_though_a_later_one_is_due_when_it_begins(
     begin: str, prefect_server: PrefectServer, share: ServerShare
 ) -> None:
