@@ -33,11 +33,13 @@ def held_name(journal: Journal, name: str) -> Iterator[bool]:
             with suppress(JournalError):
                 journal.take_named_lease(name, owner)
 
-    threading.Thread(target=renew, name="hybridloop-lease", daemon=True).start()
+    renewals = threading.Thread(target=renew, name="hybridloop-lease", daemon=True)
+    renewals.start()
     try:
         yield is_held
     finally:
         ended.set()
+        renewals.join()  # else it could take the lease again after its release
         with suppress(JournalError):
             journal.release_named_lease(name, owner)
 

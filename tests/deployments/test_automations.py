@@ -8,6 +8,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -26,6 +27,7 @@ from hybridloop.descriptions.levels import LevelsSettings
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.flows.algorithms import levels, vqe
 from hybridloop.flows.in_prefect.notifications import notification_block, set_automations
+from hybridloop.flows.rescue.dead_flow_runs import AHEAD
 from hybridloop.flows.rescue.waiting import WAITS_S, tell_waiting
 from hybridloop.local_stack import PrefectServer, run_flows_on
 from hybridloop.settings import ProblemText
@@ -182,6 +184,20 @@ def test_runs_that_wait_send_one_message_for_the_cause(prefect_server: PrefectSe
         for each in client.read_automations():
             if str(pool.id) in each.name or str(deployment.id) in each.name:
                 client.delete_automation(each.id)
+
+
+def test_a_run_that_was_put_first_in_line_has_not_waited_yet(prefect_server: PrefectServer, share: ServerShare) -> None:
+    """Its time is a week ago, so that workers take it before all others."""
+    line = replace(share, name=f"{share.name}-line")
+    with prefect_client(prefect_server) as client, run_flows_on(prefect_server):
+        deployment = line.deploy(client, vqe, tags=[TAG])
+        first: State[Any] = Scheduled(scheduled_time=datetime.now(UTC) - AHEAD)
+        client.create_flow_run_from_deployment(deployment, parameters={"problem": {"name": "h2"}}, state=first)
+        assert tell_waiting(client, line.name, now=time.time() + 2 * WAITS_S) is None  # no worker is there to be full
+        client.send_worker_heartbeat(line.name, "full", 30)
+        assert tell_waiting(client, line.name, now=time.time() + WAITS_S / 2) is None
+        message = tell_waiting(client, line.name, now=time.time() + 2 * WAITS_S)
+        assert message == f"1 run waits for a worker of {line.name}: its worker is full"
 
 
 @pytest.mark.slow

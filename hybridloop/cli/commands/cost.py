@@ -58,6 +58,8 @@ def cost(
         document = {"by": by.value, "rows": [row.as_dict() for row in rows], "total": total.as_dict()}
         print_json({"since": _date(first), "until": until, **document, "unsettled": [asdict(each) for each in left]})
         return
+    for each in left:
+        print_message(str(each))
     if not rows:
         print_line(f"nothing was spent {period} (UTC)")
         return
@@ -69,8 +71,6 @@ def cost(
     print_table((by.value, *columns), [{by.value: values["name"], **values} for values in listed])
     if total.local:
         print_line("local: on the local service, where nothing is billed")
-    for each in left:
-        print_message(str(each))
 
 
 def _first_day(since: str) -> float:

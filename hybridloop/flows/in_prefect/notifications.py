@@ -112,7 +112,7 @@ def _tell_of_pool(
     """Set the automations of a work pool: one that sees that no run is taken, and those that send messages."""
     text = json.dumps(table)
     for word, value in {"BLOCK_ID": block, "POOL_ID": pool.id, "POOL_NAME": pool.name}.items():
-        text = text.replace(word, str(value))
+        text = text.replace(word, json.dumps(str(value))[1:-1])  # a name may have quotes
     idle, *others = json.loads(text)
     idle["name"] = f"{idle['name']} {pool.id}"
     yield _set(client, idle, block, name)

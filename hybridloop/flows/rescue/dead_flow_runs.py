@@ -78,15 +78,14 @@ def mark_dead_flow_runs(
             _restart(client, flow_run)
             marked[flow_run.name] = "never begun"
     for flow_run in filter(is_ours, _active(client)):
-        is_left = is_of_live_sweep(journal, sweep_of(flow_run))
-        if not is_left and _is_never_begun(client, flow_run, now):
+        if is_of_live_sweep(journal, sweep_of(flow_run)):
+            continue
+        if _is_never_begun(client, flow_run, now):
             if _starts(client, flow_run) < MAX_STARTS and _deployment_of(client, flow_run) is not None:
                 _restart(client, flow_run)
             else:
                 client.set_flow_run_state(flow_run.id, Crashed(message="its process died before it began"))
             marked[flow_run.name] = "never begun"
-            continue
-        if is_left:
             continue
         try:
             record = _record_of(journal, flow_run)

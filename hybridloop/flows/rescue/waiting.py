@@ -36,7 +36,8 @@ def tell_waiting(client: SyncPrefectClient, name: str, *, now: float | None = No
         return None
     now = time.time() if now is None else now
     waiting = [each for each in _due(client, name) if _waits_s(each, now) > 0]
-    if not waiting:
+    online = sum(each.status is WorkerStatus.ONLINE for each in client.read_workers_for_work_pool(name))
+    if not waiting or not online:  # the server itself says that none is
         return None
     related = [
         {"prefect.resource.id": f"prefect.work-pool.{pool.id}", "prefect.resource.role": "work-pool"},
@@ -47,7 +48,7 @@ def tell_waiting(client: SyncPrefectClient, name: str, *, now: float | None = No
     late = sum(_waits_s(each, now) > WAITS_S for each in waiting)
     if not late:
         return None
-    cause = _cause(client, pool)
+    cause = _cause(client, pool, online)
     message = f"{late} run{'s wait' if late > 1 else ' waits'} for a worker of {name}: {cause}"
     emit_event(FULL, resource={**resource, "hybridloop.cause": cause}, related=related, payload={"message": message})
     return message
@@ -68,12 +69,11 @@ def _due(client: SyncPrefectClient, pool: str) -> list[FlowRun]:
 def _waits_s(flow_run: FlowRun, now: float) -> float:
     """Return the seconds since a scheduled run could begin; negative if it is due later."""
     assert flow_run.state is not None
-    due = flow_run.state.state_details.scheduled_time or flow_run.state.timestamp
-    since = max(due, flow_run.state.timestamp) if flow_run.state.name == "AwaitingRetry" else due
-    return now - since.timestamp()
+    set_at = flow_run.state.timestamp  # one that was put first in line has a time before that
+    return now - max(flow_run.state.state_details.scheduled_time or set_at, set_at).timestamp()
 
 
-def _cause(client: SyncPrefectClient, pool: WorkPool) -> str:
+def _cause(client: SyncPrefectClient, pool: WorkPool, online: int) -> str:
     if pool.is_paused:
         return "the work pool is paused"
     kinds = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING]))
@@ -82,5 +82,4 @@ def _cause(client: SyncPrefectClient, pool: WorkPool) -> str:
         active = client.read_flow_runs(flow_run_filter=FlowRunFilter(state=kinds), work_pool_filter=own, limit=_PAGE)
         if len(active) >= pool.concurrency_limit:
             return f"its limit of {pool.concurrency_limit} runs at once is reached"
-    online = sum(each.status is WorkerStatus.ONLINE for each in client.read_workers_for_work_pool(pool.name))
     return "its worker is full" if online == 1 else f"its {online} workers are full"
