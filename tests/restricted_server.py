@@ -26,14 +26,18 @@ class RestrictedServer:
 
     api_url: str
     hides_limits: bool = False
+    is_open: bool = False
     refused: list[tuple[str, str]] = field(default_factory=list)
     sockets: list[str] = field(default_factory=list)
     passes_on: Callable[[str, str], bool] = lambda method, path: (
         True
     )  # of the answer to a request; False ends the proxy
+    loses: Callable[[str, bytes], str] = lambda path, body: ""  # by 500: "request", or "answer" to what was done
 
     def refuses(self, method: str, path: str) -> bool:
         """True for all of /admin and for changes of concurrency limits; with `hides_limits` also for reading them."""
+        if self.is_open:
+            return False
         if path.startswith("/api/admin/"):
             return True
         if not path.startswith(LIMITS) or path.rsplit("/", 1)[-1] in USES:
@@ -81,12 +85,19 @@ def _handler(host: str, port: int) -> type[BaseHTTPRequestHandler]:
         do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = _handle  # names of the standard library
 
         def _forward(self, body: bytes) -> None:
+            failed = {"Content-Type": "application/json"}, b"{}"
+            lost = self.server.seen.loses(urlsplit(self.path).path, body)  # type: ignore[attr-defined]
+            if lost == "request":
+                self._answer(500, *failed)
+                return
             upstream = HTTPConnection(host, port, timeout=PATIENCE_S)
             try:
                 upstream.request(self.command, self.path, body, dict(self.headers))
                 reply: HTTPResponse = upstream.getresponse()
                 content = reply.read()
-                if self.server.seen.passes_on(self.command, urlsplit(self.path).path):  # type: ignore[attr-defined]
+                if lost:
+                    self._answer(500, *failed)
+                elif self.server.seen.passes_on(self.command, urlsplit(self.path).path):  # type: ignore[attr-defined]
                     self._answer(reply.status, dict(reply.getheaders()), content)
                 else:
                     self._end()

@@ -15,9 +15,13 @@ import sys
 import warnings
 from contextlib import suppress
 from typing import Any
+from uuid import UUID
 
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.exceptions import Abort, ObjectNotFound
 from prefect.logging.configuration import setup_logging
+from prefect.states import AwaitingRetry, Pending
+from prefect.utilities.engine import propose_state
 from prefect.workers.process import ProcessWorker
 
 from hybridloop.runtime.lifeline import end_with_parent
@@ -32,9 +36,14 @@ with warnings.catch_warnings():
 
         is_away = False
 
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            self._without_process = set[UUID]()  # taken or ended here; Prefect may have them as taken still
+
         async def get_and_submit_flow_runs(self) -> list[FlowRun]:
             """Start the runs that are due; none while the server fails."""
             try:
+                await self._give_back()
                 started = await super().get_and_submit_flow_runs()
             except Exception as error:  # whatever the server or the way to it does
                 self._tell_away(error)
@@ -50,12 +59,45 @@ with warnings.catch_warnings():
                 self._tell_away(error)
 
         async def _submit_run(self, flow_run: FlowRun) -> None:
+            self._without_process.discard(flow_run.id)
             try:
                 await super()._submit_run(flow_run)
-            except Exception as error:  # before the run was taken: it is due at the next look, here or elsewhere
+            except Exception as error:  # before its process: it is due at the next look, here or elsewhere
                 self._tell_away(error)
+                self._without_process.add(flow_run.id)
                 self._release_limit_slot(flow_run.id)
                 self._submitting_flow_run_ids.discard(flow_run.id)
+
+        async def _propose_pending_state(self, flow_run: FlowRun) -> bool:
+            """Take a flow run in this worker's name, which tells whose it is where the server's answer is lost."""
+            try:
+                state = await propose_state(self.client, Pending(message=self._taken), flow_run_id=flow_run.id)
+            except Abort:  # another worker has it, or it was cancelled
+                return False
+            return bool(state.is_pending())
+
+        async def _submit_run_and_capture_errors(self, flow_run: FlowRun, task_status: Any = None) -> Any:
+            try:
+                return await super()._submit_run_and_capture_errors(flow_run, task_status)
+            finally:
+                self._without_process.add(flow_run.id)
+
+        async def _give_back(self) -> None:
+            """Have flow runs wait for a worker again that this one took and that never began: a request had failed."""
+            for taken in list(self._without_process):
+                with suppress(ObjectNotFound):
+                    flow_run = await self.client.read_flow_run(taken)
+                    state, label = flow_run.state, flow_run.labels.get("prefect.worker.name")
+                    is_own = state is not None and (state.message == self._taken or label == self.name)
+                    if state is not None and state.type is StateType.PENDING and is_own:
+                        waits: State[Any] = AwaitingRetry(scheduled_time=flow_run.expected_start_time)
+                        await self.client.set_flow_run_state(taken, waits)
+                        _log.warning("flow run %s did not begin, and waits for a worker again", flow_run.name)
+                self._without_process.discard(taken)
+
+        @property
+        def _taken(self) -> str:
+            return f"taken by {self.name}"
 
         async def _propose_crashed_state(self, flow_run: FlowRun, message: str, client: Any = None) -> None:
             """Report a crash once: Prefect does it before and after the hooks, and may undo a restart meanwhile."""

@@ -14,6 +14,7 @@ reason, and the request that would take their place.
 - `flows/rescue/delivery.py`: `force=True`. The server refuses Completed after Cancelling, although the run had ended
   before. Request: a state with the time of the end.
 - `local_stack/worker_process.py`: `_submit_run`, `_release_limit_slot`, `_submitting_flow_run_ids`,
-  `_propose_crashed_state`. One failed request ends a worker with its runs, and a crash is reported twice. Request: a
-  worker that goes on, and one report.
+  `_propose_crashed_state`, `_submit_run_and_capture_errors`, `propose_state`. One failed request ends a worker with
+  its runs, or leaves a run as taken for ever, and a crash is reported twice. Request: a worker that goes on, and one
+  report.
 """
