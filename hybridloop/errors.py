@@ -38,6 +38,7 @@
     ├── CallbackFailed            the user's callback or optimizer raised an error
     ├── ProgramError              a circuit can't be compiled for the target
     └── StackError                the local stack can't be started or found
+        └── PrefectAway           Prefect's server did not answer before a run began in it
 
 A message says what happened, with numbers; what it means, where work or money was at stake; what to do next. All facts
 are positional arguments, so that an error can be pickled and sent to another process.
@@ -512,3 +513,7 @@ class StackError(HybridloopError):
 
     def __str__(self) -> str:
         return f"{self.happened}. No run was affected. {self.remedy}"
+
+
+class PrefectAway(StackError):
+    """Prefect's server can't be started, or did not answer before a flow run of the run began there."""

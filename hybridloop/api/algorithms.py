@@ -46,6 +46,7 @@ def _run_algorithm(algorithm: str, problem: Any, options: Mapping[str, Any]) -> 
     if host not in HOSTS or (pool is not None and host == PLAIN):
         remedy = f"Give {' or '.join(map(repr, HOSTS))}; `on` needs Prefect."
         raise InputError("host", f"{host!r} is no host of this run", remedy)
+    require_prefect = settings.pop("require_prefect", False)
     on_progress = combine_callbacks(settings.pop("on_progress", None), settings.pop("callback", None))
     with optimizer_by_name(settings) as named:
         resolved = resolve_settings(algorithm, Layer(CALL, named))
@@ -59,7 +60,14 @@ def _run_algorithm(algorithm: str, problem: Any, options: Mapping[str, Any]) -> 
             return run_on(pool, algorithm, text, resolved, run_key=run_key, workspace=workspace, show=_show)
         more = {} if host == PREFECT else {"host": host}
         result = run(
-            algorithm, text, resolved, run_key=run_key, workspace=workspace, on_progress=on_progress, more=more
+            algorithm,
+            text,
+            resolved,
+            run_key=run_key,
+            workspace=workspace,
+            on_progress=on_progress,
+            more=more,
+            require_prefect=require_prefect,
         )
         names = [str(row["variable"]) for row in result.table if "variable" in row]
         return replace(result, variables=variables_of(problem, names)) if names else result
@@ -75,6 +83,7 @@ def run(
     on_progress: Callable[[RoundUpdate], None] | None = None,
     feed: LiveFeed | None = None,
     more: Mapping[str, Any] = {},
+    require_prefect: bool = False,
 ) -> RunResult:
     """Resume the run of that key, or start a new one; see `hybridloop.vqe`. `feed` is for a live view.
 
@@ -94,7 +103,8 @@ def run(
         more = {"sources": dict(resolved.sources), **labels_of_run(), **more}
         order = algorithm_order(algorithm, problem, settings, run_key, more=more)
         place = place_of(workspace)
-        return do_run(find_for_person(order, place), place, workspace, View(on_progress, feed))
+        found, view = find_for_person(order, place), View(on_progress, feed)
+        return do_run(found, place, workspace, view, require_prefect=require_prefect)
 
 
 def _show(line: str) -> None:

@@ -37,7 +37,6 @@ from hybridloop.inputs.sources import CALL, Layer, resolve_settings
 from hybridloop.journal import check_key, open_journal
 from hybridloop.reports.cost_groups import CostGroup
 from hybridloop.runs.order import generated_key
-from hybridloop.tasks.orphans import is_orphaned
 
 INSTRUCTIONS = (
     "Hybrid quantum algorithms on Azure Quantum. `plan` estimates the price of a run. A run on a paid target needs "
@@ -219,5 +218,5 @@ def _stored(key: str) -> Answer:
         record = journal.run(key)
     if record.is_held(now):
         return {"status": "running", "progress": f"in {record.owner}"}
-    status = "interrupted" if is_orphaned(record, now) else record.status
+    status = "interrupted" if record.is_orphaned(now) else record.status
     return {"status": status, "reason": record.reason, "result": record.result}

@@ -18,6 +18,7 @@ from hybridloop.cli.commands import (
     journal,
     limit,
     mcp,
+    metrics,
     plan,
     run,
     runs,
@@ -32,7 +33,7 @@ runs.app.add_typer(archive.app)
 _COMMANDS = (
     *(sweep.sweep, cost.cost, catalog.targets, catalog.problems, catalog.molecule, catalog.optimizers),
     *(config.config, config.init, doctor.doctor, config.schema, stack.up, stack.down, stack.status),
-    *(stack.portal, stack.env, stack.worker, mcp.mcp),
+    *(stack.portal, stack.env, stack.worker, metrics.metrics, mcp.mcp),
 )
 
 

@@ -20,7 +20,7 @@ from hybridloop.inputs.validation import elsewhere
 # headings of `hybridloop --help`, with their commands in order
 COMMAND_GROUPS = {
     "Run": ("run", "plan", "sweep", "runs", "cost", "limit"),
-    "Look": ("status", "portal", "sessions", "targets", "problems", "optimizers", "molecule", "schema"),
+    "Look": ("status", "metrics", "portal", "sessions", "targets", "problems", "optimizers", "molecule", "schema"),
     "Set up": ("init", "config", "doctor", "up", "down", "env", "journal", "deploy", "worker", "mcp"),
     "Local service": ("emulator",),
 }

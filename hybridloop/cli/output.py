@@ -30,6 +30,9 @@ Workspace = Annotated[
         "Default: what AZURE_QUANTUM_… variables name, else a local service.",
     ),
 ]
+RequirePrefect = Annotated[
+    bool, typer.Option("--require-prefect", help="Refuse to begin without Prefect's server, if it is away.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 
 

@@ -9,6 +9,8 @@ from typing import NamedTuple
 from hybridloop.data.statuses import STATUSES as STATUSES
 from hybridloop.data.statuses import WITH_RESULT
 
+ORPHANED = "its process ended without closing it"  # reason of an interrupted run
+
 
 class State(enum.StrEnum):
     """State of a run: its status, where all statuses with a result are one state."""

@@ -46,12 +46,13 @@ class SettingOptions(SessionKeywords, total=False):
 
 
 class RunOptions(SettingOptions, total=False):
-    """Keyword arguments of every run: its settings, and seven more; see `hybridloop.vqe`."""
+    """Keyword arguments of every run: its settings, and eight more; see `hybridloop.vqe`."""
 
     format: str | None
     run_key: str | None
     on: str | None
     host: str
+    require_prefect: bool
     workspace: Any
     on_progress: Callable[[RoundUpdate], None] | None
     callback: Callback | None

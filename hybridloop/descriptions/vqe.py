@@ -128,6 +128,8 @@ def vqe(problem: Any, **options: Unpack[VqeOptions]) -> RunResult:
     - `on`: a Prefect work pool, one of whose workers runs it; the call follows the run, and an exception in between
       leaves it alone.
     - `host`: "prefect", or "plain" for this process alone; a resumed run stays in the one that it was started in.
+    - `require_prefect`: if true, a run whose Prefect server is away is refused. Else it begins after 30 s in this
+      process alone, and the server gets its end once it is back.
     - `workspace`: the SDK's Workspace, a resource id, or the name of a saved block (`hybridloop.blocks`). Without it,
       the environment names the workspace (AZURE_QUANTUM_CONNECTION_STRING, AZURE_QUANTUM_WORKSPACE_NAME); else a local
       service is used, and started if needed.

@@ -16,6 +16,8 @@ from hybridloop.journal.provenance import versions
 from hybridloop.journal.revisions import extensions_in
 from hybridloop.runtime.run_events import report, start_thread
 
+HOUSEKEEPING = "housekeeping"  # name of the lease of housekeeping
+NOT_MADE = 0  # starts of a flow run that Prefect's server gets with the end of its run
 RENEW_EVERY_S = 5.0  # a lease lasts 60 s; a request to stop reaches the run within this time
 
 

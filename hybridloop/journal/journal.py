@@ -45,6 +45,7 @@ from hybridloop.journal.records import (
     Ping,
     PubRecord,
     RoundRecord,
+    RunLabel,
     RunProgress,
     RunRecord,
     RunTotals,
@@ -193,6 +194,24 @@ class Journal:
         """Number of runs, damaged ones included."""
         return self._read(runs.count)
 
+    @property
+    def size_bytes(self) -> int:
+        """Size of its tables in the database, or of the file with its log."""
+        return self._database.size_bytes()
+
+    @property
+    def num_unsettled(self) -> int:
+        """Number of jobs whose end is not recorded."""
+        return self._read(rounds.count_unsettled)
+
+    def status_counts(self) -> Mapping[str, int]:
+        """Return the number of runs by status, without reading their results; damaged ones are counted, too."""
+        return self._read(runs.count_by_status)
+
+    def oldest(self, status: str) -> float | None:
+        """Return the time since which the first run has had this status; None without one."""
+        return self._read(runs.oldest, status)
+
     def close(self) -> None:
         """Close all connections."""
         self._database.close()
@@ -226,10 +245,21 @@ class Journal:
         records = self._read(runs.newest, limit=limit, before=before)
         return [record for record in records if not isinstance(record, DamagedRun)]
 
-    def overview(self, *, limit: int) -> Sequence[tuple[RunRecord, RunTotals] | DamagedRun]:
-        """Return the newest runs with their totals; complete rounds are neither read nor verified."""
+    def overview(
+        self, *, limit: int, statuses: Collection[str] | None = None
+    ) -> Sequence[tuple[RunRecord, RunTotals] | DamagedRun]:
+        """Return the newest runs with their totals; complete rounds are neither read nor verified.
+
+        With statuses, these are all runs that have one of them, without damaged ones.
+        """
         with self._database.read_transaction() as connection:
-            return charges.with_totals(connection, runs.newest(connection, limit=limit, before=None))
+            if statuses is None:
+                return charges.with_totals(connection, runs.newest(connection, limit=limit, before=None))
+            return charges.with_totals(connection, self._intact(runs.by_status(connection, statuses)))
+
+    def labels(self) -> Mapping[str, RunLabel | None]:
+        """Return by uid what groups and names each run; None for a damaged one. States and results are not read."""
+        return self._read(runs.labels)
 
     def set_status(
         self,
@@ -359,7 +389,11 @@ class Journal:
     def release_named_lease(self, name: str, owner: Owner) -> None:
         """End this owner's lease on what has this name."""
         with self._database.write_transaction() as connection:
-            leases.release_named(connection, name, owner)
+            leases.release_named(connection, name, owner, now=self._now())
+
+    def last_held(self, name: str) -> float | None:
+        """Return the time until which a process has the lease on what has this name, or last had it; None: never."""
+        return self._read(leases.last_named, name)
 
     def is_lease_held(self, name: str) -> bool:
         """Return True if a process that may be alive has the lease on what has this name."""

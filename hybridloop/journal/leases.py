@@ -77,11 +77,17 @@ def take_named(connection: Connection, name: str, owner: Owner, *, now: float) -
     return True
 
 
-def release_named(connection: Connection, name: str, owner: Owner) -> None:
+def release_named(connection: Connection, name: str, owner: Owner, *, now: float) -> None:
     """End a lease of this owner."""
     row = read_row(connection, named_leases, name=name)
     if row is not None and _owner(row).token == owner.token:
-        update_rows(connection, named_leases, [row | {"expires_at": 0.0}])
+        update_rows(connection, named_leases, [row | {"expires_at": min(now, float(row["expires_at"]))}])
+
+
+def last_named(connection: Connection, name: str) -> float | None:
+    """Return the time until which the lease on what has this name was held, or will be; None if it never was."""
+    row = read_row(connection, named_leases, name=name)
+    return None if row is None else float(row["expires_at"])
 
 
 def is_named_held(connection: Connection, name: str, *, now: float) -> bool:

@@ -102,10 +102,26 @@ class RunRecord:
         lapsed = self.lease_expires_at is not None and now >= self.lease_expires_at
         return self.owner is not None and not lapsed and not self.owner.is_known_dead()
 
+    def is_orphaned(self, now: float) -> bool:
+        """Return True if the journal has the run as started and the process that held it is gone."""
+        is_started = self.state in (State.RUNNING, State.PREPARING) or (
+            self.state is State.NEW and self.owner is not None
+        )
+        return is_started and not self.is_held(now)
+
     @property
     def has_begun(self) -> bool:
         """True once a process has worked on the run in a flow run or a script."""
         return self.state not in (State.NEW, State.PREPARING, State.REFUSED)
+
+
+class RunLabel(NamedTuple):
+    """What a run's record says of it for a table of runs."""
+
+    key: str
+    algorithm: str
+    problem: str
+    created_at: float
 
 
 @dataclass(frozen=True, slots=True)

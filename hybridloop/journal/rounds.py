@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Select, Table, bindparam, func, select
 
 from hybridloop.errors import JournalDamaged
 from hybridloop.journal import programs
-from hybridloop.journal.records import Job, RoundRecord, Settle
+from hybridloop.journal.records import UNSETTLED, Job, RoundRecord, Settle
 from hybridloop.journal.runs import add_to_counts
 from hybridloop.journal.storage.encoding import (
     decode_counts,
@@ -219,3 +219,9 @@ def _jobs_by_id(connection: Connection, run_uid: str, ids: Sequence[str]) -> dic
     if missing := set(ids) - rows_by_id.keys():
         raise JournalDamaged(jobs.name, min(missing), "it is missing")
     return rows_by_id
+
+
+def count_unsettled(connection: Connection) -> int:
+    """Return the number of jobs whose end is not recorded; no row is verified."""
+    query = select(func.count()).select_from(jobs).where(jobs.c.state.in_(sorted(UNSETTLED)))
+    return int(connection.execute(query).scalar_one())

@@ -9,14 +9,14 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Connection, Select, Table, bindparam, func, select
+from sqlalchemy import Connection, Select, Table, and_, bindparam, func, or_, select
 from sqlalchemy.exc import IntegrityError
 
 from hybridloop.data.states import State
 from hybridloop.errors import InputError, JournalDamaged, RunKeyTaken
 from hybridloop.journal.amounts import add_scopes
 from hybridloop.journal.owner import Owner
-from hybridloop.journal.records import DamagedRun, FlowRunEnd, RunRecord
+from hybridloop.journal.records import DamagedRun, FlowRunEnd, RunLabel, RunRecord
 from hybridloop.journal.storage.encoding import decode_json, encode_json, replace_unstorable
 from hybridloop.journal.storage.rows import (
     insert_rows,
@@ -31,7 +31,7 @@ from hybridloop.journal.storage.schema import identity, outbox, runs, states
 
 _KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")  # no option of a command, and no folder
 _COUNTS = ("rounds", "jobs", "sessions", "pings", "events")  # columns of `states`: numbers of a run's rows by table
-_SHORTEST_PREFIX = 4
+_SHORTEST_PREFIX, _UID_LENGTH = 4, 36
 _SHOWN = 100  # characters of a damaged key
 _MAX_SUGGESTIONS_FROM = 1000  # newest keys that a misspelt key is compared with
 _NEWEST_FIRST = (runs.c.created_at.desc(), runs.c.uid)
@@ -97,6 +97,8 @@ def find(connection: Connection, key_or_uid_prefix: str) -> RunRecord:
     text = key_or_uid_prefix
     if (record := by_key(connection, text)) is not None:
         return record
+    if len(text) == _UID_LENGTH and (whole := _records(connection, _select_runs().where(runs.c.uid == text.lower()))):
+        return whole[0]
     has_prefix = func.substr(runs.c.uid, 1, len(text)) == text.lower()
     matches = _records(connection, _select_runs().where(has_prefix).limit(2)) if len(text) >= _SHORTEST_PREFIX else []
     match matches:
@@ -136,9 +138,36 @@ def count(connection: Connection) -> int:
     return int(connection.execute(select(func.count()).select_from(runs)).scalar_one())
 
 
+def labels(connection: Connection) -> dict[str, RunLabel | None]:
+    """Return what names and groups each run, by its uid; None for a damaged row."""
+    found: dict[str, RunLabel | None] = {}
+    for row in connection.execute(runs.select()).all():
+        try:
+            run = verify(runs, row)
+            found[run["uid"]] = RunLabel(run["key"], run["algorithm"], run["problem"], run["created_at"])
+        except JournalDamaged:
+            found[str(row[_UID_INDEX])] = None
+    return found
+
+
+def count_by_status(connection: Connection) -> dict[str, int]:
+    """Return the number of runs by status; no row is verified."""
+    query = select(states.c.status, func.count()).group_by(states.c.status)
+    return {str(status): int(number) for status, number in connection.execute(query)}
+
+
+def oldest(connection: Connection, status: str) -> float | None:
+    """Return the earliest change of a run that has this status; None without one."""
+    at: float | None = connection.execute(
+        select(func.min(states.c.updated_at)).where(states.c.status == status)
+    ).scalar()
+    return at
+
+
 def write_end(connection: Connection, end: FlowRunEnd) -> None:
-    """Put the end of a flow run's run into the outbox, in the place of one of an earlier start."""
-    forget_end(connection, end.flow_run)
+    """Put the end of a flow run's run into the outbox, in the place of one of an earlier start, or without a start."""
+    replaced = or_(outbox.c.flow_run == end.flow_run, and_(outbox.c.run_uid == end.run_uid, outbox.c.starts == 0))
+    connection.execute(outbox.delete().where(replaced))
     insert_rows(connection, outbox, [asdict(end)])
 
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from hybridloop.errors import StackError
+from hybridloop.errors import PrefectAway, StackError
 from hybridloop.local_stack.components import EMULATOR, PREFECT, prefect_home
 from hybridloop.local_stack.lifecycle import (
     ComponentState,
@@ -142,13 +142,16 @@ def portal_link(service: RunningEmulator) -> str:
 def ensure_prefect(environ: Mapping[str, str] = os.environ) -> PrefectServer:
     """Return the user's own Prefect server if one is set, else the stack's; start that if needed.
 
-    Raises StackError, also where the user's own address belongs to another program.
+    Raises PrefectAway where that fails, and StackError where the user's own address belongs to another program.
     """
     folder = home(environ)
     if (api_url := user_server(environ, prefect_home(folder))) is not None:
         _check_own_server(api_url)
         return PrefectServer(api_url, is_local=False, environment={})
-    return _prefect_server(ensure_running(PREFECT, folder, environ), folder, environ)
+    try:
+        return _prefect_server(ensure_running(PREFECT, folder, environ), folder, environ)
+    except StackError as error:
+        raise PrefectAway(error.happened, error.remedy) from error
 
 
 def is_version(answer: bytes) -> bool:

@@ -16,7 +16,7 @@ from typing import Any
 
 from hybridloop.data.states import State
 from hybridloop.errors import InputError, JournalDamaged
-from hybridloop.journal import Journal, RunRecord
+from hybridloop.journal import Journal, RunLabel, RunRecord
 from hybridloop.journal.amounts import JOBS, LOCAL, SHOTS, date_of
 from hybridloop.journal.records import DayAmount
 from hybridloop.reports.cost_groups import CostGroup
@@ -67,7 +67,7 @@ def open_reservations(journal: Journal, now: float) -> list[OpenReservation]:
         if amount.reserved > 0.0 and amount.unit not in (JOBS, SHOTS):
             reserved = by_run.setdefault(amount.run_uid, {})
             reserved[amount.unit] = reserved.get(amount.unit, 0.0) + amount.reserved
-    found = [(record, by_run[uid]) for uid in by_run if isinstance(record := _record(journal, uid), RunRecord)]
+    found = [(record, by_run[uid]) for uid in by_run if (record := _record(journal, uid)) is not None]
     return [
         OpenReservation(record.key, reserved, f"hybridloop runs resume {shlex.quote(record.key)}")
         for record, reserved in sorted(found, key=lambda each: -each[0].created_at)
@@ -83,41 +83,41 @@ def cost_rows(
     Days are counted from 1970-01-01 (UTC). Newest first by run, day and
     month, else the most expensive first. A run with several tags counts for each.
     """
-    scopes = journal.scopes()
+    scopes, labels = journal.scopes(), journal.labels()
     members: dict[str, list[DayAmount]] = {}
     everything: list[DayAmount] = []
-    records: dict[str, RunRecord | str] = {}
     for amount in journal.amounts():
         if amount.reserved == amount.spent == amount.billed == 0.0:
             continue
         if not since <= amount.day < (math.inf if until is None else until):
             continue
-        if amount.run_uid not in records:
-            records[amount.run_uid] = _record(journal, amount.run_uid)
-        record = records[amount.run_uid]
-        if fnmatch.fnmatchcase(record if isinstance(record, str) else record.key, keys):
+        label = labels.get(amount.run_uid, DELETED) or DAMAGED
+        if fnmatch.fnmatchcase(label if isinstance(label, str) else label.key, keys):
             everything.append(amount)
-            for name in _names(record, scopes.get(amount.run_uid, set()), amount.day, group):
+            for name in _names(label, scopes.get(amount.run_uid, set()), amount.day, group):
                 members.setdefault(name, []).append(amount)
     rows = [_row(name, amounts, scopes) for name, amounts in members.items()]
     if group in (CostGroup.DAY, CostGroup.MONTH):
         rows.sort(key=lambda row: row.name, reverse=True)
     elif group is CostGroup.RUN:
-        begun = {record.key: record.created_at for record in records.values() if isinstance(record, RunRecord)}
+        begun = {label.key: label.created_at for label in labels.values() if label is not None}
         rows.sort(key=lambda row: begun.get(row.name, 0.0), reverse=True)
     else:
         rows.sort(key=lambda row: (-max(row.billed.values(), default=0.0), -row.jobs, row.name))
     return rows, _row("total", everything, scopes)
 
 
-def _record(journal: Journal, uid: str) -> RunRecord | str:
-    """Return the record of a run, or the name of its group if there is none."""
+def total_cost(journal: Journal) -> CostRow:
+    """Return what all runs cost that the journal has ever had."""
+    return _row("total", journal.amounts(), journal.scopes())
+
+
+def _record(journal: Journal, uid: str) -> RunRecord | None:
+    """Return the record of a run; None if it is deleted or damaged."""
     try:
         return journal.run(uid)
-    except InputError:
-        return DELETED
-    except JournalDamaged:
-        return DAMAGED
+    except (InputError, JournalDamaged):
+        return None
 
 
 def _row(name: str, amounts: Iterable[DayAmount], scopes: Mapping[str, set[tuple[str, str]]]) -> CostRow:
@@ -143,13 +143,13 @@ def _add(sums: dict[str, float], unit: str, amount: float) -> None:
         sums[unit] = amount
 
 
-def _names(record: RunRecord | str, scopes: Iterable[tuple[str, str]], day: int, group: CostGroup) -> Sequence[str]:
+def _names(label: RunLabel | str, scopes: Iterable[tuple[str, str]], day: int, group: CostGroup) -> Sequence[str]:
     match group:
         case CostGroup.DAY | CostGroup.MONTH:
             date = date_of(day)
             return [date if group is CostGroup.DAY else date[: len("2026-11")]]
         case CostGroup.TARGET | CostGroup.TAG | CostGroup.DEPLOYMENT:
             return sorted(value for kind, value in scopes if kind == group.value) or [NONE]
-    if isinstance(record, str):
-        return [record]
-    return [{CostGroup.RUN: record.key, CostGroup.ALGORITHM: record.algorithm}.get(group, record.problem or NONE)]
+    if isinstance(label, str):
+        return [label]
+    return [{CostGroup.RUN: label.key, CostGroup.ALGORITHM: label.algorithm}.get(group, label.problem or NONE)]

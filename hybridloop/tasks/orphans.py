@@ -11,13 +11,12 @@ from hybridloop.azure.client import BRIEF_CLOSE, CLOSE_TIMEOUT_S, ServiceClient
 from hybridloop.azure.listing import close_session, open_client
 from hybridloop.azure.retry import ATTEMPTS
 from hybridloop.azure.workspace import identity_of
-from hybridloop.data.states import State
+from hybridloop.data.states import ORPHANED, State
 from hybridloop.data.statuses import NEVER_OPENED
 from hybridloop.errors import HybridloopError, JournalDamaged, LeaseLost, RunBusy
 from hybridloop.journal import UNSETTLED, Journal, Lease, RunRecord, SessionRow
 from hybridloop.tasks.submission.jobs import ACTIVE
 
-ORPHANED = "its process ended without closing it"  # reason of an interrupted run
 _ACTIVE = frozenset({State.NEW, State.RUNNING})
 NAME = "hybridloop"  # begins the name of a session that was given none
 
@@ -83,14 +82,6 @@ def unfinished_jobs(journal: Journal, run_uid: str) -> list[str]:
     ]
 
 
-def is_orphaned(record: RunRecord, now: float) -> bool:
-    """Return True if the journal has the run as started and the process that held it is gone."""
-    is_started = record.state in (State.RUNNING, State.PREPARING) or (
-        record.state is State.NEW and record.owner is not None
-    )
-    return is_started and not record.is_held(now)
-
-
 def _close_all(
     journal: Journal,
     service: ServiceClient,
@@ -138,7 +129,7 @@ def _close(
 
 def _mark_interrupted(journal: Journal, record: RunRecord) -> None:
     """Set the status of an orphaned run to interrupted."""
-    if not is_orphaned(record, time.time()):
+    if not record.is_orphaned(time.time()):
         return
     try:
         lease = journal.take_lease(record.uid)

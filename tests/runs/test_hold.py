@@ -46,7 +46,6 @@ from hybridloop.runtime.signals import STORED_END
 from hybridloop.runtime.workspace_variables import CONNECTION_VARIABLE
 from hybridloop.settings import ProblemText, RunSettings
 from hybridloop.settings.energies import GroupingName
-from hybridloop.tasks.orphans import is_orphaned
 from tests.conftest import Died, Emulator
 from tests.journal.journal_helpers import BODY, PROGRAM, pub
 from tests.result_helpers import a_result
@@ -146,7 +145,7 @@ def test_a_process_resumes_a_run_whose_end_it_could_not_store(begun: Journal, ca
     assert "the journal could not store that the run is failed" in caplog.text
     assert "run k is interrupted; to resume it" in caplog.text
     assert "run k is failed; to resume it" not in caplog.text
-    assert is_orphaned(begun.run("k"), time.time())
+    assert begun.run("k").is_orphaned(time.time())
     with hold(begun, wanted()) as run:
         assert run.record.has_begun
 

@@ -12,7 +12,7 @@ from typer.core import TyperCommand
 from hybridloop.cli.completion import binary_problems, energy_problems, molecules, run_keys, setting_names
 from hybridloop.cli.help import HELP_ALL, AlgorithmGroup, brief_command
 from hybridloop.cli.options import input_options, read_input, with_options
-from hybridloop.cli.output import AsJson, Quiet, Workspace, print_message
+from hybridloop.cli.output import AsJson, Quiet, RequirePrefect, Workspace, print_message
 from hybridloop.cli.progress import show_progress
 from hybridloop.cli.result_output import UNIT, print_result
 from hybridloop.descriptions import ALGORITHMS, Description, Subject
@@ -83,6 +83,7 @@ def _run_command(algorithm: Description) -> Callable[..., None]:
         run_key: Key = None,
         on: On = None,
         workspace: Workspace = None,
+        require_prefect: RequirePrefect = False,
         config: Config = None,
         set_: Set = [],  # noqa: B006  # typer's way to make it optional
         json: AsJson = False,
@@ -110,6 +111,7 @@ def _run_command(algorithm: Description) -> Callable[..., None]:
                 workspace=workspace,
                 on_progress=display.on_progress,
                 feed=display.feed,
+                require_prefect=require_prefect,
             )
         print_result(result, as_json=json, unit=unit)
 

@@ -16,6 +16,7 @@ from hybridloop.cli.options import changes_of, given_options, resume_options, wi
 from hybridloop.cli.output import (
     AsJson,
     Quiet,
+    RequirePrefect,
     Workspace,
     print_facts,
     print_json,
@@ -26,12 +27,12 @@ from hybridloop.cli.output import (
 )
 from hybridloop.cli.progress import show_progress, show_stages
 from hybridloop.cli.result_output import Unit, print_result
-from hybridloop.data.states import STATUSES, State
+from hybridloop.data.states import ORPHANED, STATUSES, State
 from hybridloop.errors import InputError, InvalidValue
 from hybridloop.settings import parse_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from hybridloop.journal import DamagedRun, Event, Journal, RunRecord, RunTotals
     from hybridloop.tasks.pruning import PruningResult
@@ -65,7 +66,7 @@ def list_(
     if unknown := sorted(wanted - {*_STATUSES}):
         raise InputError("status", f"no run is {unknown[0]!r}", f"Give some of {', '.join(_STATUSES)}.")
     with _journal() as journal:
-        newest = journal.overview(limit=limit if status is None else sys.maxsize)
+        newest = journal.overview(limit=limit, statuses=None if status is None else _stored_as(wanted))
         rows = [row for run in newest if (row := _list_row(run, as_json=json))["status"] in wanted][:limit]
     columns = ("run_key", "status", "algorithm", "problem", "target", "local", "rounds", "jobs", "value", "created")
     print_rows(rows, columns, as_json=json)
@@ -152,6 +153,7 @@ def _resume(
     later: Annotated[bool, typer.Option("--later", help="Let the housekeeping flow resume it.")] = False,
     plan: Annotated[bool, typer.Option("--plan", help="Estimate what is missing; start nothing.")] = False,
     workspace: Workspace = None,
+    require_prefect: RequirePrefect = False,
     unit: Unit = None,
     json: AsJson = False,
     quiet: Quiet = False,
@@ -165,7 +167,7 @@ def _resume(
     """
     given = changes_of(given_options(ctx, changes))
     if later:
-        if given or plan or unit is not None or workspace is not None:
+        if given or plan or require_prefect or unit is not None or workspace is not None:
             problem = "housekeeping resumes a run with the settings that it has"
             raise InputError("--later", problem, "Give --later alone, or resume the run here.")
         _request_resume(run, as_json=json)
@@ -183,7 +185,14 @@ def _resume(
             print_text(str(missing))
         return
     with show_progress(quiet=quiet) as display:
-        result = api.resume_run(run, given, workspace=workspace, on_progress=display.on_progress, feed=display.feed)
+        result = api.resume_run(
+            run,
+            given,
+            workspace=workspace,
+            on_progress=display.on_progress,
+            feed=display.feed,
+            require_prefect=require_prefect,
+        )
     print_result(result, as_json=json, unit=unit)
 
 
@@ -390,8 +399,6 @@ def _list_row(run: tuple[RunRecord, RunTotals] | DamagedRun, *, as_json: bool) -
 
 
 def _row(record: RunRecord, rounds: int, jobs: int) -> dict[str, Any]:
-    from hybridloop.tasks.orphans import ORPHANED
-
     return {
         "run_key": record.key,
         "status": _status(record),
@@ -423,15 +430,21 @@ def _value_text(record: RunRecord) -> float | str | None:
         return value
 
 
+def _stored_as(wanted: Collection[str]) -> Collection[str] | None:
+    """Return the statuses by which the journal has runs of these; None where it may be any, as of a damaged one."""
+    if _DAMAGED in wanted:
+        return None
+    of_dead = (State.RUNNING.value, State.PREPARING.value, State.NEW.value) if "interrupted" in wanted else ()
+    return {*wanted, *of_dead}
+
+
 def _status(record: RunRecord) -> str:
     """Return the run's status; "interrupted" if its process died."""
     return "interrupted" if _is_orphaned(record) else record.status
 
 
 def _is_orphaned(record: RunRecord) -> bool:
-    from hybridloop.tasks.orphans import is_orphaned
-
-    return is_orphaned(record, datetime.now(UTC).timestamp())
+    return record.is_orphaned(datetime.now(UTC).timestamp())
 
 
 def _time(epoch_s: float) -> str:

@@ -108,16 +108,19 @@ def _local_service(service: RunningEmulator | None) -> RunningEmulator:
 
 
 def env() -> None:
-    """Print commands that let `prefect` and its workers use the local Prefect server: eval "$(hybridloop env)".
+    """Print commands that let `prefect` and its workers use the local parts: eval "$(hybridloop env)".
 
-    They contain its password. The server is started if needed; with a server of your own there is nothing to set. If
-    no variable names a workspace (AZURE_QUANTUM_CONNECTION_STRING, AZURE_QUANTUM_WORKSPACE_NAME), the runs of workers
-    in that shell use the local service.
+    Without a Prefect server of your own these are the address and the password of the local one, which is started if
+    needed. If no variable names a workspace (AZURE_QUANTUM_CONNECTION_STRING, AZURE_QUANTUM_WORKSPACE_NAME), the runs
+    of workers in that shell use the local service.
 
     Example: hybridloop env
     """
-    for name, value in _worker_variables().items():
+    variables = _worker_variables()
+    for name, value in variables.items():
         print_line(f"export {name}={shlex.quote(value)}")
+    if not variables:
+        print_message(f"nothing to set: {workspace_variable(os.environ)} names the workspace of workers, too")
 
 
 def worker(
@@ -142,7 +145,7 @@ def worker(
 
 
 def _worker_variables() -> dict[str, str]:
-    """Return the variables of a worker on the local stack, which is started; none with a server of the user's own."""
+    """Return the variables by which a worker finds the local parts that its user has not of their own."""
     from hybridloop import local_stack
     from hybridloop.azure.workspace import LOCAL_SERVICE_VARIABLE
     from hybridloop.local_stack.prefect_settings import worker_environment
@@ -150,7 +153,6 @@ def _worker_variables() -> dict[str, str]:
     server = local_stack.ensure_prefect()
     if not server.is_local:
         print_message(f"your own Prefect server is used: {server.api_url}")
-        return {}
     variables = worker_environment(server.environment)
     if workspace_variable(os.environ) is None:
         print_message(f"{CONNECTION_VARIABLE} is not set: workers run on the local service")

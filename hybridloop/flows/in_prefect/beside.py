@@ -16,14 +16,15 @@ from dataclasses import replace
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar, cast
+from uuid import UUID
 
-from httpx import HTTPError
+from httpx import HTTPError, HTTPStatusError
 from prefect import Flow, tags
 from prefect.exceptions import Abort, PrefectException
 from prefect.runtime import flow_run
 
 from hybridloop.azure.redaction import redact_secrets_in_logs
-from hybridloop.errors import HybridloopError, LeaseLost, RunBusy, StackError
+from hybridloop.errors import HybridloopError, LeaseLost, PrefectAway, RunBusy
 from hybridloop.flows.in_prefect.exit import bound_exit
 from hybridloop.flows.in_prefect.host import REFUSALS, PrefectHost
 from hybridloop.flows.in_prefect.one_request import client_without_retries
@@ -33,10 +34,12 @@ from hybridloop.flows.rescue.delivery import deliver_ends
 from hybridloop.journal import open_journal
 from hybridloop.runtime.crash_points import crash_point
 from hybridloop.runtime.signals import AFTER_THE_END, STORED_END, exit_on_sigterm
+from hybridloop.runtime.stages import announce
 from hybridloop.tasks.prefect_tasks import TAG
 
 START_S = 30.0  # without an answer of Prefect's server, before the flow run began
 LOOK_S = 5.0  # between two looks whether the server answers
+_SILENT = f"has not answered for {START_S:.0f} s"
 END_S = 10.0  # that a caller waits for Prefect once the work has ended
 SIGNAL_END_S = 2.0  # of a work that a signal ended
 UNANSWERED = (
@@ -54,9 +57,9 @@ def run_beside(flow: Flow[..., Any], work: Callable[..., Ended[R]], /, *args: An
 
     `work` gets the host and the arguments as Prefect validated them, once for each attempt of the flow run. What it
     returned comes back when Prefect has its end, or after END_S with a warning. With `return_state` the flow run's
-    state is returned. Raises the error of the work, LeaseLost where another process took the run over, StackError where
-    Prefect's server does not answer for START_S, and Prefect's error where the flow run did not begin: then nothing was
-    done.
+    state is returned. Raises the error of the work, LeaseLost where another process took the run over, PrefectAway
+    where Prefect's server does not answer for START_S, and Prefect's error where the flow run did not begin: then
+    nothing was done.
     """
     attempts: SimpleQueue[tuple[Context, PrefectHost, inspect.BoundArguments] | None] = SimpleQueue()
     ends: SimpleQueue[Ended[R]] = SimpleQueue()
@@ -67,12 +70,17 @@ def run_beside(flow: Flow[..., Any], work: Callable[..., Ended[R]], /, *args: An
     redact_secrets_in_logs()
 
     host: PrefectHost | None = None
+    has_left = threading.Event()
+    _wait_for_server()
 
     def attempt(*args: Any, **kwargs: Any) -> Any:
         nonlocal host
         host = PrefectHost()
         attempts.put((copy_context(), host, signature.bind(*args, **kwargs)))
-        return host.end(ends.get())
+        ended = ends.get()
+        if has_left.is_set():
+            _delete(host.id)
+        return host.end(ended)
 
     def call_prefect() -> None:
         try:
@@ -83,7 +91,7 @@ def run_beside(flow: Flow[..., Any], work: Callable[..., Ended[R]], /, *args: An
             failed.append(error)
         finally:
             if host is not None and host.id is not None:
-                _confirm(host.id)
+                confirm_end(host.id)
             attempts.put(None)
 
     engine = threading.Thread(target=copy_context().run, args=(call_prefect,), name="hybridloop-prefect", daemon=True)
@@ -103,6 +111,9 @@ def run_beside(flow: Flow[..., Any], work: Callable[..., Ended[R]], /, *args: An
                     ended = Ended(error=error)
                 ends.put(ended)
                 next_attempt = attempts.get(timeout=_patience(flow, ended))
+        except PrefectAway:
+            has_left.set()
+            raise
         except Empty:
             if ended is None or isinstance(ended.error, Exception | None):  # no signal
                 _log.warning("%s", UNANSWERED)
@@ -116,6 +127,8 @@ def run_beside(flow: Flow[..., Any], work: Callable[..., Ended[R]], /, *args: An
         finally:  # an attempt that begins later ends at once, and the journal decides about its flow run
             ends.put(Ended(error=Abort("its caller has left")))
     if ended is None:
+        if failed and _is_outage(failed[0]):
+            raise _away(f"failed: {failed[0]}") from failed[0]
         raise failed[0] if failed else RuntimeError("Prefect ended the flow run before it began")
     if kwargs.get("return_state") and shown:
         return cast(R, shown[0])
@@ -143,7 +156,7 @@ def show_in_flow(work: Callable[[PrefectHost], Ended[Any]]) -> Any:
         return host.end(ended)
 
 
-def _confirm(flow_run_id: str) -> None:
+def confirm_end(flow_run_id: str) -> None:
     """Take the end that Prefect shows out of the outbox, and show those that its server missed, as during a cancel."""
     crash_point("end.shown")
     try:
@@ -154,21 +167,61 @@ def _confirm(flow_run_id: str) -> None:
 
 
 def _first_of(attempts: SimpleQueue[T]) -> T:
-    """Wait until Prefect has begun or refused the flow run. Raises StackError where its server does not answer."""
+    """Wait until Prefect has begun or refused the flow run. Raises PrefectAway where its server does not answer."""
     silent_since = time.monotonic()
     while True:
         try:
             return attempts.get(timeout=LOOK_S)
         except Empty:
-            with client_without_retries() as client:
-                if client.api_healthcheck() is None:
-                    silent_since = time.monotonic()
+            if _answers():
+                silent_since = time.monotonic()
             if time.monotonic() - silent_since >= START_S:
-                address = client.api_url.copy_with(userinfo=b"")
-                raise StackError(
-                    f"Prefect's server at {address} has not answered for {START_S:.0f} s",
-                    "Start the run again once it answers; hybridloop status shows the server.",
-                ) from None
+                raise _away(_SILENT) from None
+
+
+def _wait_for_server() -> None:
+    """Wait until Prefect's server and its database answer. Raises PrefectAway."""
+    until = time.monotonic() + START_S
+    while not _answers():
+        if time.monotonic() >= until:
+            raise _away(_SILENT)
+        announce("waiting for Prefect's server")
+        threading.Event().wait(min(LOOK_S / 2, max(0.0, until - time.monotonic())))
+
+
+def _answers() -> bool:
+    """Return True if Prefect's server answers a request for what is in its database, also by a refusal."""
+    try:
+        with client_without_retries() as client:
+            client.read_flows(limit=1)
+    except (HTTPError, PrefectException, RuntimeError) as error:
+        return not _is_outage(error)
+    return True
+
+
+def _is_outage(error: BaseException) -> bool:
+    """Return True for an error of the server or of the way to it, and False for a refusal."""
+    cause = error if isinstance(error, HTTPError) else error.__cause__
+    if isinstance(cause, HTTPStatusError):
+        return cause.response.is_server_error
+    return isinstance(cause, HTTPError) or (type(error) is RuntimeError and "Failed to reach API" in str(error))
+
+
+def _away(what: str) -> PrefectAway:
+    with client_without_retries() as client:
+        address = client.api_url.copy_with(userinfo=b"")
+    remedy = "Start the run again once it answers; hybridloop status shows the server."
+    return PrefectAway(f"Prefect's server at {address} {what}", remedy)
+
+
+def _delete(flow_run_id: str | None) -> None:
+    """Delete a flow run that began after its caller went on without it."""
+    assert flow_run_id is not None
+    try:
+        with client_without_retries() as client:
+            client.delete_flow_run(UUID(flow_run_id))
+    except (HTTPError, PrefectException, RuntimeError) as error:
+        _log.debug("flow run %s was not deleted: %s", flow_run_id, error)
 
 
 def with_body(flow: Flow[..., Any], body: Callable[..., Any]) -> Flow[..., Any]:

@@ -151,8 +151,13 @@ def _moment(seconds: float) -> Any:  # Prefect's type is pendulum's on some vers
 
 def label_flow_run(journal: Journal, run: RunRecord) -> None:
     """Give the flow run around tags by the run's key, algorithm, problem, target and journal; name it after the key."""
+    tag_flow_run(tags_of(journal, run), name=run.key)
+
+
+def tags_of(journal: Journal, run: RunRecord) -> list[str]:
+    """Return the tags of a run's flow runs, besides that of all of ours."""
     values = {"run": run.key, "algorithm": run.algorithm, "problem": run.problem, "target": run.target}
-    tag_flow_run([*(f"{name}:{value}" for name, value in values.items()), journal_tag(journal)], name=run.key)
+    return [*(f"{name}:{value}" for name, value in values.items()), journal_tag(journal)]
 
 
 def journal_tag(journal: Journal) -> str:

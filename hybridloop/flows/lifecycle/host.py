@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast
+from uuid import UUID, uuid5
 
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.rounds import MeasuredPub
 from hybridloop.errors import InputError
 from hybridloop.journal import Journal, RunRecord
-from hybridloop.journal.held_run import HeldRun
+from hybridloop.journal.held_run import NOT_MADE, HeldRun, ShownIn
 from hybridloop.results.result import RunResult
 from hybridloop.tasks.session import OpenSession
 
@@ -131,3 +132,18 @@ class PlainHost(Host):
 
     def show(self, result_so_far: Callable[[], RunResult]) -> None:
         pass
+
+
+class UntoldHost(PlainHost):
+    """This process alone, as Prefect's server is away: the journal keeps the end for it, as that of one flow run."""
+
+    @contextmanager
+    def holding(self, journal: Journal, record: RunRecord, held: AbstractContextManager[HeldRun]) -> Iterator[HeldRun]:
+        with held as run:
+            run.shown_in = ShownIn(told_later_id(record.uid), NOT_MADE, self.cancellation.cancelled)
+            yield run
+
+
+def told_later_id(run_uid: str) -> str:
+    """Return the id by which the outbox and Prefect's server know the end of a run that had no flow run."""
+    return str(uuid5(UUID(run_uid), "told later"))

@@ -38,7 +38,6 @@ from hybridloop.journal import Journal, RunRecord
 from hybridloop.journal.held_run import how_to_resume
 from hybridloop.runs.recorded import flow_runs_of
 from hybridloop.runs.run import run_of_key
-from hybridloop.tasks.orphans import is_orphaned
 from hybridloop.tasks.prefect_tasks import TAG
 
 SETTLE_S = 45.0  # after the report of a crash: Prefect's own worker reports it again when its hooks have ended
@@ -245,7 +244,7 @@ def _is_dead(journal: Journal, client: SyncPrefectClient, record: RunRecord, flo
         return is_resume and not record.is_held(now) and _died_before_it_held(client, flow_run, now)
     is_last = known[-1] == str(flow_run.id)
     if is_last and record.state in (RunState.RUNNING, RunState.PREPARING) and record.updated_at >= _since(flow_run):
-        return is_orphaned(record, now)  # else it was restarted, and must still hold its run
+        return record.is_orphaned(now)  # else it was restarted, and must still hold its run
     if is_last and record.is_held(now):
         return False
     since = max(record.updated_at if is_last else 0.0, _since(flow_run))

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.actions import FlowRunCreate
 from prefect.client.schemas.filters import (
     FlowRunFilter,
     FlowRunFilterDeploymentId,
@@ -21,14 +22,18 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.events.filters import EventFilter, EventIDFilter
+from prefect.states import Running, to_state_create
 
 from hybridloop.data.statuses import WITH_RESULT
 from hybridloop.errors import InputError, JournalDamaged
 from hybridloop.flows.in_prefect.completion import EARLIER_NIGHT, end_state, event_id, send
+from hybridloop.flows.in_prefect.flow_run_events import tags_of
 from hybridloop.flows.in_prefect.stored_result import stored_for
 from hybridloop.journal import FlowRunEnd, Journal, RunRecord
+from hybridloop.journal.held_run import NOT_MADE
 from hybridloop.results.result import RunResult
 from hybridloop.runs.hold import ENDS, RUN_COMPLETED, facts_of_end
+from hybridloop.tasks.prefect_tasks import TAG
 
 OWN_S = 30.0  # that a run's own process has to show its end
 SETTLED_S = 120.0  # after which no worker that was away reports a crash any more
@@ -58,7 +63,11 @@ def deliver_ends(
         except JournalDamaged as error:
             _log.warning("the end of flow run %s was not told: %s", end.flow_run, error)
             continue
-        if there is None or there.run_count > end.starts:  # deleted, or started again
+        if end.starts == NOT_MADE:
+            if not record.is_held(now):
+                changed[record.key] = _tell_later(journal, client, record, end)
+                journal.forget_end(end.flow_run)
+        elif there is None or there.run_count > end.starts:  # deleted, or started again
             journal.forget_end(end.flow_run)
         elif not record.is_held(now):  # else a resume decides what becomes of it
             if (state := _deliver(client, record, there, end)) is not None:
@@ -83,6 +92,8 @@ def _since(flow_run: FlowRun) -> float:
 def _deliver(client: SyncPrefectClient, record: RunRecord, shown: FlowRun, end: FlowRunEnd) -> str | None:
     """Give a flow run the state of its end, and send the message, if the server lacks them; return the new state."""
     own = end_state(end.status, end.reason, is_cancelled=end.cancelled)
+    if end.starts == NOT_MADE:
+        own.message = f"{own.message} ({_late(end)})"
     present = None if shown.state is None else shown.state.type
     is_early = own.type in (StateType.CRASHED, StateType.FAILED)
     if present is own.type or (is_early and present not in _AT_WORK):
@@ -96,12 +107,34 @@ def _deliver(client: SyncPrefectClient, record: RunRecord, shown: FlowRun, end: 
         sent = EventFilter(id=EventIDFilter(id=[event_id(shown.id, kind)]))
         if not client.read_events(sent, limit=1).events:
             facts = facts_of_end(record.key, end.status, end.reason, result)
-            at = f"{datetime.fromtimestamp(end.ended_at, UTC):%Y-%m-%d %H:%M} UTC"
-            late = f"it ended at {at}, and Prefect learned of it later"
-            facts["message"] = f"run {record.key} is {end.status}: {end.reason} ({late})"
+            facts["message"] = f"run {record.key} is {end.status}: {end.reason} ({_late(end)})"
             label = {EARLIER_NIGHT: "yes"} if _is_of_an_earlier_night(client, shown, end) else {}
             send(kind, record, shown, facts, label)
     return str(own.type.value).lower()
+
+
+def _late(end: FlowRunEnd) -> str:
+    at = f"{datetime.fromtimestamp(end.ended_at, UTC):%Y-%m-%d %H:%M} UTC"
+    return f"it ended at {at}, and Prefect learned of it later"
+
+
+def _tell_later(journal: Journal, client: SyncPrefectClient, record: RunRecord, end: FlowRunEnd) -> str:
+    """Make the flow run of a run that was done while the server was away, once, and give it the end."""
+    text, settings = record.settings.get("problem"), record.settings.get("settings")
+    made = FlowRunCreate(
+        flow_id=client.create_flow_from_name(record.algorithm),
+        name=f"{record.key} (told later)",
+        parameters={"problem": text, "settings": settings, "run_key": record.key},
+        tags=sorted({TAG, *tags_of(journal, record)}),
+        state=to_state_create(Running(message="told later")),
+        idempotency_key=end.flow_run,
+    )
+    answer = client.request("POST", "/flow_runs/", json=made.model_dump(mode="json", exclude_unset=True))
+    shown = FlowRun.model_validate(answer.json())
+    if shown.state is not None and shown.state.is_final():  # of an earlier end of the run
+        client.set_flow_run_state(shown.id, Running(message="told later"), force=True)
+        shown = client.read_flow_run(shown.id)
+    return _deliver(client, record, shown, end) or "as it was"
 
 
 def _is_of_an_earlier_night(client: SyncPrefectClient, shown: FlowRun, end: FlowRunEnd) -> bool:

@@ -21,7 +21,7 @@ from hybridloop.flows.in_prefect.one_request import client_without_retries
 from hybridloop.flows.lifecycle.classical_part import is_classical_alone
 from hybridloop.flows.rescue.dead_flow_runs import is_of_live_sweep, restart_flow_run, tell_person, was_cancelled
 from hybridloop.journal import Journal, RunRecord
-from hybridloop.journal.held_run import held_name
+from hybridloop.journal.held_run import HOUSEKEEPING, held_name
 from hybridloop.runs.order import algorithm_order
 from hybridloop.runs.over_runs import limit_waited_for
 from hybridloop.runs.recorded import flow_runs_of, problem_of, settings_of
@@ -42,7 +42,7 @@ def alone(journal: Journal) -> Iterator[None]:
     Another one is waited for as long as it takes to look; one that takes longer waits for a server itself.
     """
     for _ in range(LOOK_S):
-        with held_name(journal, "housekeeping") as is_held:
+        with held_name(journal, HOUSEKEEPING) as is_held:
             if is_held:
                 yield
                 return

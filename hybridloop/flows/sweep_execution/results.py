@@ -22,7 +22,6 @@ from hybridloop.preparation.checks import is_in_hartree
 from hybridloop.results.result_text import LOCAL_NOTE, amounts_text
 from hybridloop.runtime.durations import format_duration
 from hybridloop.runtime.text_table import as_html, format_table, join_list, spreadsheet_cell
-from hybridloop.tasks.orphans import is_orphaned
 
 if TYPE_CHECKING:
     from hybridloop.reports.plots.style import Picture
@@ -185,7 +184,7 @@ def _unit(algorithm: str, points: Sequence[Point]) -> str:
 
 def row_of(point: Point, record: RunRecord | None, trouble: str = "") -> dict[str, Any]:
     """Return a point's row from the record of its run; `trouble` is the error of its last attempt."""
-    status = NOT_BEGUN if record is None else "interrupted" if is_orphaned(record, time.time()) else record.status
+    status = NOT_BEGUN if record is None else "interrupted" if record.is_orphaned(time.time()) else record.status
     if status == NOT_BEGUN and trouble:
         status = "failed"
     result = (record.result if record is not None and status in WITH_RESULT else None) or {}

@@ -246,6 +246,16 @@ class Database:
             )
         return since + self._wait_s
 
+    def size_bytes(self) -> int:
+        """Return the size of the file with its log, or on a server that of the tables with their indexes."""
+        if (path := self.location.path) is not None:
+            files = (path.with_name(path.name + suffix) for suffix in ("", "-wal"))
+            return sum(file.stat().st_size for file in files if file.exists())
+        with self.read_transaction() as connection:
+            query = "SELECT sum(pg_total_relation_size(oid)) FROM pg_class WHERE relkind = 'r' AND relnamespace = "
+            spaces = "(SELECT oid FROM pg_namespace WHERE nspname = current_schema())"
+            return int(connection.exec_driver_sql(query + spaces).scalar() or 0)
+
     def compact(self) -> int:
         """Return free space in SQLite's file to the disk, if there is enough of it; return the number of bytes."""
         if not self.location.is_file:

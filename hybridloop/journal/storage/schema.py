@@ -78,6 +78,7 @@ states = Table(
     Column("events", BigInteger, nullable=False),
     _checksum(),
     Index("states_by_status", "status"),
+    Index("states_to_resume", "resume_requested"),
     sqlite_with_rowid=False,
 )
 

@@ -101,7 +101,11 @@ def test_a_service_that_does_not_run_is_not_started_for_its_connection_string(tm
     assert "the local service does not run. No run was affected. Start it: hybridloop up." in refused.err
 
 
-def test_with_a_server_of_the_user_nothing_is_set(shell: Shell) -> None:
-    theirs = shell.with_variables(PREFECT_API_URL="https://prefect.example/api").run("env")
-    assert (theirs.returncode, theirs.stdout) == (0, "")
+def test_with_a_server_of_the_user_only_the_local_service_is_set(shell: Shell) -> None:
+    own = shell.with_variables(PREFECT_API_URL="https://prefect.example/api")
+    theirs = own.run("env")
+    assert (theirs.returncode, theirs.stdout) == (0, "export HYBRIDLOOP_LOCAL_SERVICE=1\n")
     assert "your own Prefect server is used: https://prefect.example/api" in theirs.stderr
+    nothing = own.with_variables(AZURE_QUANTUM_CONNECTION_STRING="mine").run("env")
+    assert (nothing.returncode, nothing.stdout) == (0, "")
+    assert "nothing to set: AZURE_QUANTUM_CONNECTION_STRING names the workspace of workers, too" in nothing.stderr

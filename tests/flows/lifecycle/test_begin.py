@@ -36,7 +36,6 @@ from hybridloop.runs.run import Run, is_current
 from hybridloop.runs.stored_run import load_run
 from hybridloop.runtime import json_cache
 from hybridloop.settings import ProblemText
-from hybridloop.tasks.orphans import is_orphaned
 from tests.cli.shell_helpers import Shell
 from tests.conftest import Emulator
 from tests.prefect_server import prefect_client
@@ -209,7 +208,7 @@ def test_a_run_that_is_stopped_while_it_is_prepared_is_resumed(
     with open_journal() as journal:
         record = journal.run(asked.run_key)
         assert record.state is State.PREPARING
-        assert is_orphaned(record, time.time())
+        assert record.is_orphaned(time.time())
     result = do(asked, workspace)
     assert result.status == "converged"
     with open_journal() as journal:

@@ -140,6 +140,7 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index("states_by_status", "states", ["status"])  # housekeeping searches for the runs that have not ended
+    op.create_index("states_to_resume", "states", ["resume_requested"])
     op.create_table(
         "spans",
         sa.Column("run_uid", sa.Text, primary_key=True),
