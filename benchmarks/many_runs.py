@@ -40,7 +40,7 @@ from hybridloop.runtime.signals import exit_on_sigterm
 
 RUNS, QUICK, TURNS = 5000, 200, 3
 DAYS = 365  # over which they are spread
-EARLY = ("parked", "interrupted", "failed", "stopped")
+EARLY = ("interrupted", "failed", "stopped")
 LIMIT_S = 2.0
 _OF_RUN = (rounds, jobs, program_uses, sessions, pings, spans, amounts, scopes, events)
 COMMANDS = (

@@ -21,7 +21,8 @@ from hybridloop.cli.standard_streams import make_streams_safe
 from hybridloop.errors import HybridloopError
 from hybridloop.runtime.clock import beginning_now
 from hybridloop.runtime.foreign_folder import shut_out_current_folder
-from hybridloop.runtime.messages import WarningLines
+from hybridloop.runtime.json_log import check_format, is_json
+from hybridloop.runtime.messages import WarningLines, log_in_json
 from hybridloop.runtime.signals import TERMINATED, exit_on_sigterm
 
 _EXIT_TIMEOUT_S = 5.0
@@ -68,14 +69,15 @@ def main() -> None:
     gc.set_threshold(100_000, 20, 50)  # importing Qiskit and Prefect sets off 1,100 collections, a sixth of a short run
     shut_out_current_folder()
     try:
+        check_format()
         with beginning_now(), exit_on_sigterm(), _show_warnings():
             build_app()(prog_name="hybridloop")
     except HybridloopError as error:
-        print_message(f"hybridloop: {with_option(error)}")
+        print_message(f"hybridloop: {with_option(error)}", logging.ERROR)
         sys.exit(error.exit_code)
     except OSError as error:
         file = f"{error.filename}: " if error.filename and error.strerror else ""
-        print_message(f"hybridloop: {file}{error.strerror or error}")
+        print_message(f"hybridloop: {file}{error.strerror or error}", logging.ERROR)
         sys.exit(1)
     except KeyboardInterrupt:  # outside of typer, which would exit with 130
         _exit_after_signal(INTERRUPTED)
@@ -102,6 +104,8 @@ def _show_warnings() -> Iterator[None]:
     handler = WarningLines()
     logger = logging.getLogger("hybridloop")
     logger.addHandler(handler)
+    if is_json():
+        log_in_json()
     show = warnings.showwarning
 
     def show_warning(message: Warning | str, category: type[Warning], *place: Any, **named: Any) -> None:

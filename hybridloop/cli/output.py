@@ -7,6 +7,7 @@ characters are escaped: a terminal would obey them.
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ import typer
 
 from hybridloop.errors import InputError
 from hybridloop.runtime.dotted_names import flatten
+from hybridloop.runtime.json_log import is_json, json_line
 from hybridloop.runtime.messages import escape_control
 from hybridloop.runtime.text_table import format_table
 
@@ -46,8 +48,10 @@ def print_line(text: str = "") -> None:
     print(_as_line(text), flush=True)
 
 
-def print_message(text: str) -> None:
+def print_message(text: str, level: int = logging.INFO) -> None:
     """Print a message to standard error."""
+    if is_json():
+        text = json_line(text.removeprefix("hybridloop: "), level, "hybridloop.cli")
     print(escape_control(text), file=sys.stderr, flush=True)
 
 

@@ -17,6 +17,7 @@ from hybridloop.results.fitted_text import fitted
 from hybridloop.results.live import ITERATION, ROUND, STEP_LOST, LiveFeed, LiveState, name_of_progress
 from hybridloop.results.live_text import error_text
 from hybridloop.runtime.durations import format_elapsed
+from hybridloop.runtime.json_log import is_json
 from hybridloop.runtime.messages import escape_control
 from hybridloop.runtime.run_events import SIMULATION_RUNNING, RunEvent, observed_by
 from hybridloop.runtime.signals import AFTER_THE_END
@@ -64,7 +65,7 @@ def format_round(update: RoundUpdate) -> str:
 @contextmanager
 def show_progress(*, quiet: bool) -> Iterator[ProgressDisplay]:
     """Show a run on standard error until the block ends; if a signal ends it, print what happens to its jobs."""
-    is_plain = not sys.stderr.isatty() or os.environ.get("TERM", "").lower() in ("", "dumb", "unknown")
+    is_plain = is_json() or not sys.stderr.isatty() or os.environ.get("TERM", "").lower() in ("", "dumb", "unknown")
     feed = LiveFeed(on_search=print_message) if is_plain and not quiet else LiveFeed()
     try:
         if quiet:

@@ -14,6 +14,7 @@ from hybridloop.errors import HybridloopError, JournalError, LeaseLost
 from hybridloop.journal import Event, Journal, Lease, Owner, RunRecord
 from hybridloop.journal.provenance import versions
 from hybridloop.journal.revisions import extensions_in
+from hybridloop.runtime.json_log import lines_of
 from hybridloop.runtime.run_events import report, start_thread
 
 HOUSEKEEPING = "housekeeping"  # name of the lease of housekeeping
@@ -142,7 +143,8 @@ def hold_run(journal: Journal, uid: str, *, renew_every_s: float = RENEW_EVERY_S
 
     renewals = start_thread(renew_until_ended, "hybridloop-lease")
     try:
-        yield run
+        with lines_of(run.record.key):
+            yield run
     finally:
         ended.set()
         renewals.join()

@@ -7,6 +7,8 @@ import re
 import sys
 import threading
 
+from hybridloop.runtime.json_log import JsonFormatter, is_json
+
 # C0 and C1 control characters but tab and line break, marks that turn the direction of text, separators of lines
 _CONTROL = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]")
 
@@ -26,11 +28,14 @@ _TO_SERVER = "APILogHandler"  # Prefect's, which shows nothing here; it is not i
 
 
 class WarningLines(logging.Handler):
-    """Logging handler that prints warnings to the `sys.stderr` of the moment, which a live view replaces."""
+    """Logging handler that prints warnings to the `sys.stderr` of the moment, which a live view replaces.
+
+    In JSON it prints a run's events, too.
+    """
 
     def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.setFormatter(logging.Formatter("hybridloop: %(message)s"))
+        super().__init__(logging.INFO if is_json() else logging.WARNING)
+        self.setFormatter(JsonFormatter() if is_json() else logging.Formatter("hybridloop: %(message)s"))
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print the record to standard error."""
@@ -46,8 +51,17 @@ def show_warnings() -> None:
     with _setting_up:
         if not any(isinstance(handler, WarningLines) for handler in _logger.handlers):
             lines = WarningLines()
-            lines.addFilter(lambda record: not _is_shown(record))
+            if is_json():
+                log_in_json()
+            else:
+                lines.addFilter(lambda record: not _is_shown(record))
             _logger.addHandler(lines)
+
+
+def log_in_json() -> None:
+    """Let this package's log lines, from level INFO on, be shown by its own handler alone."""
+    _logger.setLevel(min(_logger.level or logging.INFO, logging.INFO))
+    _logger.propagate = False
 
 
 def _is_shown(record: logging.LogRecord) -> bool:

@@ -13,6 +13,8 @@ from contextlib import contextmanager, suppress
 from contextvars import Context, ContextVar, copy_context
 from dataclasses import dataclass
 
+from hybridloop.runtime.json_log import EVENT, FACTS, continue_lines, note_facts, place_of_lines
+
 SIMULATION_RUNNING = "simulation.running"  # the kind of an event before a run's session
 EventValue = str | int | float | bool | None
 
@@ -88,7 +90,8 @@ def report(
 
     Without `ended_at` it is now; without `began_at` it took no time.
     """
-    _log.log(level, "%s", message)
+    note_facts(facts)
+    _log.log(level, "%s", message, extra={EVENT: kind, FACTS: facts})
     if (observation := _current.get()) is None:
         return
     ended = time.time() if ended_at is None else ended_at
@@ -103,6 +106,7 @@ def start_thread(target: Callable[[], None], name: str) -> threading.Thread:
     """Start a daemon thread that works for a run, in the run's context."""
     observation = _current.get()
     context = copy_context() if observation is None else observation.context.copy()
+    context.run(continue_lines, place_of_lines())
     thread = threading.Thread(target=context.run, args=(target,), name=name, daemon=True)
     thread.start()
     return thread

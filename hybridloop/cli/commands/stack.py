@@ -14,6 +14,7 @@ import typer
 
 from hybridloop.cli.output import AsJson, print_json, print_line, print_message, print_table
 from hybridloop.errors import HybridloopError, InputError, StackError
+from hybridloop.runtime.json_log import is_json
 from hybridloop.runtime.paths import home
 from hybridloop.runtime.workspace_variables import CONNECTION_VARIABLE, workspace_variable
 
@@ -141,7 +142,8 @@ def worker(
     from hybridloop.settings.deployment import check_pool
 
     pool = check_pool(pool, "pool")
-    raise typer.Exit(run_worker(pool, limit, {**os.environ, **_worker_variables()}))
+    in_json = {"PREFECT_LOGGING_HANDLERS_CONSOLE_FORMATTER": "json"} if is_json() else {}
+    raise typer.Exit(run_worker(pool, limit, {**in_json, **os.environ, **_worker_variables()}))
 
 
 def _worker_variables() -> dict[str, str]:

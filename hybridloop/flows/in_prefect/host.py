@@ -31,6 +31,8 @@ from hybridloop.results.result import RunResult
 from hybridloop.results.statuses import status_after
 from hybridloop.runs.order import RunOrder
 from hybridloop.runtime.crash_points import crash_point
+from hybridloop.runtime.json_log import is_json
+from hybridloop.runtime.messages import show_warnings
 from hybridloop.tasks.prefect_tasks import run_round, session_of_flow, tasks_untagged
 from hybridloop.tasks.session import OpenSession
 
@@ -43,6 +45,8 @@ class PrefectHost(Host):
     """The flow run around. A server that does not answer keeps neither the work nor its result."""
 
     def __init__(self) -> None:
+        if is_json():  # else Prefect shows the log as its settings say
+            show_warnings()
         self.id: str | None = flow_run.id
         self.log: logging.LoggerAdapter[logging.Logger] = get_run_logger()  # type: ignore[assignment]
         self.cancellation: PrefectWatch = PrefectWatch()

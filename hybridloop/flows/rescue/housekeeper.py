@@ -33,7 +33,9 @@ from hybridloop.flows.rescue.resume import alone, give_to_deployment, resumable_
 from hybridloop.flows.rescue.waiting import tell_waiting
 from hybridloop.journal import Journal, RunRecord, open_journal
 from hybridloop.journal.held_run import held_name
+from hybridloop.runtime.json_log import is_json
 from hybridloop.runtime.lifeline import end_with_parent
+from hybridloop.runtime.messages import show_warnings
 from hybridloop.runtime.signals import exit_on_sigterm
 from hybridloop.tasks.orphans import close_orphaned_sessions
 from hybridloop.tasks.prefect_tasks import TAG
@@ -132,7 +134,10 @@ def _workspaces_of(client: SyncPrefectClient, pool: str) -> set[str]:
 def main() -> None:
     """Keep house for the pool that the argument names, until the worker beside ends."""
     end_with_parent()
-    logging.basicConfig(format="%(asctime)s | %(levelname)-7s | housekeeping - %(message)s", datefmt="%H:%M:%S")
+    if is_json():
+        show_warnings()
+    else:
+        logging.basicConfig(format="%(asctime)s | %(levelname)-7s | housekeeping - %(message)s", datefmt="%H:%M:%S")
     pool, pause, said = sys.argv[1], threading.Event(), ""
     while True:
         try:
