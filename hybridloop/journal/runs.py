@@ -29,7 +29,8 @@ from hybridloop.journal.storage.rows import (
 )
 from hybridloop.journal.storage.schema import identity, outbox, runs, states
 
-_KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")  # no option of a command, and no folder
+KEY = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}"  # no option of a command, and no folder
+_KEY = re.compile(KEY)
 _COUNTS = ("rounds", "jobs", "sessions", "pings", "events")  # columns of `states`: numbers of a run's rows by table
 _SHORTEST_PREFIX, _UID_LENGTH = 4, 36
 _SHOWN = 100  # characters of a damaged key

@@ -90,6 +90,9 @@ class _RoundTotals:
     billed: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
 
 
+STATED = "The values are as the bundle states them: hybridloop runs verify recomputes them."
+
+
 def report_content(run: StoredRun) -> ReportContent:
     """Collect the content of a run's report."""
     record, result, totals, lanes = run.record, run.result, _round_totals(run), session_lanes(run)
@@ -125,7 +128,8 @@ def format_time(epoch_s: float | None) -> str:
 def _answer(run: StoredRun) -> Answer:
     record, result = run.record, run.result
     if result is not None and record.status == result.status:
-        return summarize(result)
+        answer = summarize(result)
+        return replace(answer, warnings=(*answer.warnings, STATED)) if run.is_foreign else answer
     status = f"{record.status.capitalize()}: {record.reason}" if record.reason else f"{record.status.capitalize()}."
     if result is not None:  # the run was resumed after this result
         return replace(summarize(result), meaning=status)

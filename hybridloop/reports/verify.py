@@ -18,10 +18,12 @@ from hybridloop.data.states import State, state_of
 from hybridloop.errors import InputError, ReplayDiverged, RoundTooLarge
 from hybridloop.journal import RoundRecord
 from hybridloop.journal.held_run import how_to_resume
-from hybridloop.journal.provenance import changed_versions, versions
-from hybridloop.journal.revisions import branch_of, revision_of_stream, stream_of
+from hybridloop.journal.provenance import CHOICES, REVISION, changed_versions, versions
+from hybridloop.journal.revisions import branch_of, extensions_in, revision_of_stream, stream_of
 from hybridloop.preparation import prepare
-from hybridloop.results.result import RunResult
+from hybridloop.preparation.prepared import ClassicalPart, Prepared, title_of
+from hybridloop.results.result import RunResult, stated_fields
+from hybridloop.runs.effort import effort_in, of_whole_run
 from hybridloop.runs.stored_run import StoredRun
 from hybridloop.targets import Target, recorded_target
 from hybridloop.tasks.cap_shares import Asked, CapShares
@@ -29,22 +31,22 @@ from hybridloop.tasks.replay.earlier_rounds import EarlierRounds
 from hybridloop.tasks.replay.same_round import check_same_pubs, difference_of
 from hybridloop.tasks.submission.results import stored_points
 
-COMPARED = (
-    *("value", "standard_error", "interval95", "parameters", "is_exact", "rounding_bound", "unseen_bound"),
-    "history",
-    *("best_bitstring", "best_value", "approximation_ratio", "table", "error_budget", "constraints", "feasible_share"),
-    *("best_share", "search_value", "search_error", "cvar"),
-    "observables",
+# fields, columns of a table and parts of a field that are texts, which other versions of the code word otherwise
+_TEXTS = frozenset({"reason", "choices", "warnings", "problem_title", "larger_cap"})
+_TEXTS_WITHIN = frozenset({"start", "reason", "choices", "meaning"})
+# of all sessions of a run; of a result before an extension it is not known what of it there was then
+_EFFORT = frozenset(
+    {"jobs", "retried", "pings", "shots", "lost_shots", "cost", "costs", "sessions", "estimated", "reserved", "rounds"}
 )
-_TEXTS = frozenset({"start", "reason", "choices"})
+_OWN = frozenset({"hybridloop", CHOICES, REVISION})  # the versions of what words the texts
 
 
 @dataclass(frozen=True, slots=True)
 class Verification:
     """Verification of a stored result: `differences` names the fields that are not equal bit for bit.
 
-    `revision` is that of the result. `versions` has the software versions that changed since the run, by name:
-    (then, now).
+    `stated` names those that were not derived. `revision` is that of the result. `versions` has the software versions
+    that changed since the run, by name: (then, now).
     """
 
     run_key: str
@@ -54,6 +56,7 @@ class Verification:
     value: float
     unit: str
     differences: tuple[str, ...]
+    stated: tuple[str, ...]
     versions: Mapping[str, tuple[str, str]]
 
     @property
@@ -66,8 +69,12 @@ class Verification:
         return {**dataclasses.asdict(self), "agrees": self.agrees}
 
 
-def verify_run(run: StoredRun) -> Verification:
-    """Recompute a finished run. Raises InputError for a run without a result, ReplayDiverged, JournalDamaged."""
+def verify_run(run: StoredRun, *, is_earlier: bool = False) -> Verification:
+    """Recompute a finished run: each field of its result that follows from counts, settings and prices.
+
+    Of an `is_earlier` result, before an extension, it is the values: the effort is that of the whole run.
+    Raises InputError for a run without a result, ReplayDiverged, JournalDamaged.
+    """
     record, stored = run.record, run.result
     if record.algorithm == "session" and state_of(record.status) is State.ENDED:
         problem = f"run {record.key!r} is a script, whose values hybridloop does not compute"
@@ -77,31 +84,79 @@ def verify_run(run: StoredRun) -> Verification:
     if run.is_pruned:
         raise InputError("run", f"run {record.key!r} was pruned to its result", "Its counts no longer exist.")
     target = recorded_target(record.target)
-    prepared = prepare(
-        record.algorithm, run.problem, run.settings, record.seed, recorded=run.recorded, target=target
-    ).algorithm
+    prepared = prepare(record.algorithm, run.problem, run.settings, record.seed, recorded=run.recorded, target=target)
     rounds = _StoredRounds(run, target)
-    outcome = prepared.run(rounds)
-    columns = frozenset(stored.table[0]) - _TEXTS if stored.table else frozenset()
-    differences = tuple(
-        name for name in COMPARED if not is_same(_value(stored, name, columns), _value(outcome, name, columns))
+    measured = prepared.algorithm.measure(rounds, _show_nothing)
+    derived = _derived(run, prepared, prepared.algorithm.finish(measured, ClassicalPart(_show_nothing)))
+    changed = changed_versions(record.versions, versions())
+    there, here = stored.as_dict(), derived.as_dict()
+    left = {*stated_fields()}
+    if changed.keys() & _OWN or is_earlier:
+        left |= _TEXTS | (_EFFORT if is_earlier else frozenset())
+        there, here = _without_texts(there), _without_texts(here)
+    differences = tuple(name for name in here if name not in left and not is_same(there[name], here[name]))
+    assert derived.value is not None
+    return Verification(
+        *(record.key, run.revision, rounds.number, rounds.jobs),
+        derived.value,
+        derived.unit,
+        differences,
+        tuple(name for name in here if name in left),
+        changed,
     )
-    changed, unit = changed_versions(record.versions, versions()), prepared.facts.unit
-    return Verification(record.key, run.revision, rounds.number, rounds.jobs, outcome.value, unit, differences, changed)
+
+
+def _show_nothing(_: object) -> None:
+    """Take the progress of a run that is recomputed."""
+
+
+def _derived(run: StoredRun, prepared: Prepared, outcome: Outcome) -> RunResult:
+    """Return the result that follows from a run's records, but for what is stated alone."""
+    record, facts, stored = run.record, prepared.algorithm.facts, run.result
+    assert stored is not None
+    rounds = list(run.rounds())
+    result = RunResult(
+        run_key=record.key,
+        algorithm=record.algorithm,
+        problem=record.problem,
+        problem_title=title_of(run.problem, facts),
+        target=record.target,
+        provider_options=run.settings.options,
+        is_local=record.is_local,
+        seed=record.seed,
+        exact=facts.exact(),
+        reference=facts.reference,
+        unit=facts.unit,
+        is_active_space=facts.is_active_space,
+        history=(),
+        wall_seconds=stored.wall_seconds,
+        resumed=stored.resumed,
+        revision=run.revision,
+        **effort_in(record, rounds, run.pings, run.sessions),
+    )
+    extensions = [run.events[place] for place in extensions_in(run.events)]
+    return result.with_outcome(of_whole_run(prepared.judge(outcome), result, len(rounds), extensions))
 
 
 def verify_revisions(run: StoredRun) -> list[Verification]:
     """Recompute each result of a run: those before its extensions, and the last, if it has it; see `verify_run`."""
     is_going_on = run.earlier and (run.result is None or run.result.revision != run.revision)
-    return [verify_run(each) for each in (*run.earlier, *(() if is_going_on else (run,)))]
+    earlier = [verify_run(each, is_earlier=True) for each in run.earlier]
+    return earlier if is_going_on else [*earlier, verify_run(run)]
 
 
-def _value(result: RunResult | Outcome, name: str, columns: frozenset[str]) -> Any:
-    """Return a field's value; of a table, those of the columns that the stored one has, and no text of a version."""
-    value = getattr(result, name)
-    if name == "error_budget":
-        return [(source.source, source.amount) for source in value]
-    return [{key: row[key] for key in row.keys() & columns} for row in value] if name == "table" else value
+def _without_texts(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a result's values without the texts in rows of its fields."""
+
+    def without(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {name: each for name, each in value.items() if name not in _TEXTS_WITHIN}
+        return value
+
+    return {
+        name: [without(each) for each in value] if isinstance(value, list | tuple) else value
+        for name, value in values.items()
+    }
 
 
 class _StoredRounds:

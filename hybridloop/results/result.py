@@ -23,6 +23,7 @@ from hybridloop.results.summary import as_html, summary
 
 SIGMAS = 3.0  # standard errors: a smaller difference counts as noise
 MIN_CORRELATION = 1e-6  # hartree: a fraction of less means nothing
+STATED = {"stated": True}  # metadata of a field that does not follow from counts, settings and prices
 # the outcome's fields in JSON, where the status stands for these two
 OF_OUTCOME = tuple(each.name for each in fields(Outcome) if each.name not in ("converged", "is_requested"))
 
@@ -109,8 +110,8 @@ class RunResult:
     cost: Mapping[str, float]
     sessions: tuple[SessionSummary, ...]
     seed: int
-    wall_seconds: float
-    resumed: bool
+    wall_seconds: float = field(metadata=STATED)
+    resumed: bool = field(metadata=STATED)
     history: tuple[RoundProgress, ...]
     unit: str = "hartree"
     problem_title: str = ""
@@ -336,6 +337,11 @@ class RunResult:
             off_text, noise_text = f"{1e3 * off:+.3f} mHa", f"{1e3 * noise:.3f} mHa"
         difference = f"{off_text} from the {self.exact_name}, {noise_text} are"
         return Fact("equals_exact", abs(off) <= noise, f"{difference} within its errors", Kind.ESTIMATED)
+
+
+def stated_fields() -> tuple[str, ...]:
+    """Return the fields of a result that its counts, settings and prices do not show."""
+    return tuple(each.name for kind in (RunResult, Outcome) for each in fields(kind) if "stated" in each.metadata)
 
 
 @cache

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from hybridloop.algorithms.outcome import Outcome
 from hybridloop.budget.cost_summary import summarize_charges
+from hybridloop.journal import UNSETTLED, Charge, Event, Ping, RoundRecord, RunRecord, SessionRow
 from hybridloop.journal.held_run import HeldRun
 from hybridloop.results.result import RunResult, SessionSummary
 from hybridloop.runs.extension import of_extension
@@ -23,13 +24,22 @@ _SENT = frozenset({"submitted", "done", "failed"})
 
 def effort_of(run: HeldRun) -> dict[str, Any]:
     """Return the fields of `RunResult` for jobs, shots and cost so far, in all sessions and processes of the run."""
-    journal, record = run.journal, run.record
+    journal, uid = run.journal, run.uid
+    return effort_in(run.record, journal.rounds(uid), journal.pings(uid), journal.sessions(uid))
+
+
+def effort_in(
+    record: RunRecord, rounds: Iterable[RoundRecord], pings: Iterable[Ping], sessions: Iterable[SessionRow]
+) -> dict[str, Any]:
+    """Return the fields of `RunResult` for jobs, shots and cost, from the records of a run."""
     jobs_by_session: Counter[int] = Counter()
     bills: defaultdict[str, list[float]] = defaultdict(list)
-    jobs = retried = shots = lost = 0
+    charged = list[Charge]()
+    jobs = retried = shots = lost = sent = 0
     target = recorded_target(record.target)
-    for round_ in journal.rounds(record.uid):
+    for round_ in rounds:
         for job in round_.jobs:
+            charged.append(Charge(job.shots, job.reserved, job.billed))
             jobs_by_session[job.session] += 1
             is_first = job.attempt == FIRST_ATTEMPT
             jobs += is_first
@@ -37,34 +47,33 @@ def effort_of(run: HeldRun) -> dict[str, Any]:
             retried += not is_first
             lost += 0 if job.counts is None else lost_shots(job.parts, job.counts, target)
             _add(bills, job.billed)
-    charges = summarize_charges(journal.charges(record.uid), target)
-    pings = [ping for ping in journal.pings(record.uid) if ping.state in _SENT]
     for ping in pings:
-        jobs_by_session[ping.session] += 1
-        _add(bills, ping.billed)
+        if ping.state != "lost":  # it never arrived
+            charged.append(Charge(ping.shots, ping.reserved, ping.billed, may_be_unsent=ping.state in UNSETTLED))
+        if ping.state in _SENT:
+            sent += 1
+            jobs_by_session[ping.session] += 1
+            _add(bills, ping.billed)
+    charges = summarize_charges(charged, target)
     return {
         "jobs": jobs,
         "retried": retried,
-        "pings": len(pings),
+        "pings": sent,
         "shots": shots,
         "lost_shots": lost,
         "cost": {unit: math.fsum(amounts) for unit, amounts in bills.items()},
-        "sessions": tuple(
-            SessionSummary(row.id, row.shown_status, jobs_by_session[row.ordinal])
-            for row in journal.sessions(record.uid)
-        ),
+        "sessions": tuple(SessionSummary(row.id, row.shown_status, jobs_by_session[row.ordinal]) for row in sessions),
         "estimated": charges.estimated,
         "reserved": charges.reserved,
     }
 
 
-def of_whole_run(outcome: Outcome, result: RunResult, run: HeldRun) -> Outcome:
+def of_whole_run(outcome: Outcome, result: RunResult, rounds: int, extensions: Sequence[Event]) -> Outcome:
     """Return an outcome that says which shots were lost, and which claim of the result before it is lost.
 
-    Its rounds are all of the run's, as its jobs are: of an extended run the algorithm counts those after its end.
+    Its `rounds` are all of the run's, as its jobs are: of an extended run the algorithm counts those after its end.
     """
-    rounds = run.journal.progress(run.uid).rounds
-    outcome = replace(of_extension(outcome, run.extensions), rounds=rounds)
+    outcome = replace(of_extension(outcome, extensions), rounds=rounds)
     return with_lost_shots(outcome, result.lost_shots, result.shots)
 
 

@@ -17,7 +17,8 @@ from hybridloop.settings import ProblemText, Recorded, RunSettings
 class StoredRun:
     """A run's records; `rounds` iterates over its rounds, `program` returns the compiled program of a key.
 
-    Times are seconds since the epoch; `spans` has the time in flight of each round and ping.
+    Times are seconds since the epoch; `spans` has the time in flight of each round and ping. `is_foreign` is true for a
+    bundle's, whose result is what the bundle states.
     """
 
     record: RunRecord
@@ -27,6 +28,7 @@ class StoredRun:
     spans: Mapping[str, Span]
     rounds: Callable[[], Iterator[RoundRecord]]
     program: Callable[[str], bytes | None]
+    is_foreign: bool = False
 
     @property
     def is_of_algorithm(self) -> bool:

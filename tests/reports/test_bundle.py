@@ -27,6 +27,7 @@ from hybridloop.reports.bundle.archive import (
     RUN,
     is_bundle,
     read_bundle,
+    reading,
     write_bundle,
 )
 from hybridloop.reports.bundle.manifest import seal_of
@@ -88,12 +89,15 @@ def test_texts_of_another_version_are_no_difference_and_numbers_are(kept: Stored
     assert kept.record.result is not None
     first, *others = kept.record.result["table"]
 
-    def differences(**changed: object) -> tuple[str, ...]:
+    def differences(version: str, **changed: object) -> tuple[str, ...]:
         result = {**kept.record.result, "table": [{**first, **changed}, *others]}  # type: ignore[dict-item]
-        return verify_run(replace(kept, record=replace(kept.record, result=result))).differences
+        there = {**kept.record.versions, "hybridloop": version}
+        return verify_run(replace(kept, record=replace(kept.record, result=result, versions=there))).differences
 
-    assert differences(start="newton, of whose gain", reason="in other words", choices=["search: another"]) == ()
-    assert differences(energy=first["energy"] + 1e-15) == ("table",)
+    words: dict[str, object] = {"start": "newton", "reason": "in other words", "choices": ["search: another"]}
+    assert differences("0.0.1", **words) == ()
+    assert differences(kept.record.versions["hybridloop"], **words) == ("table",)
+    assert differences("0.0.1", energy=first["energy"] + 1e-15) == ("table",)
 
 
 @pytest.mark.parametrize("kept", ["stopped", "idled-ping"], indirect=True)
@@ -180,7 +184,72 @@ def test_a_forged_result_is_detected_despite_new_checksums(bundles: Path, tmp_pa
     files = files_of(bundles / "vqe.zip")
     files[RESULT] = changed(files[RESULT], lower_value)
     found = verify_run(read_bundle(zipped(tmp_path / "b.zip", files, resealed=True))[0])
-    assert found.differences == ("value",)
+    assert found.differences == ("value", "error", "correlation_recovered")
+
+
+def other(value: Any) -> Any:
+    """Return another value of a result's field, of its type where it has one."""
+    match value:
+        case bool():
+            return not value
+        case int() | float():
+            return value + 1
+        case str():
+            return value + "x" if value != "converged" else "finished"
+        case [first, *_]:
+            return [other(first) if isinstance(first, int | float | str) else first, *value]
+        case []:
+            return ["of nothing"]
+        case {"amount": _}:
+            return {"amount": 7.0, "unit": "USD"}
+        case dict():
+            return {"USD": 7.0} if all(isinstance(each, float) for each in value.values()) else value
+    return 0.5
+
+
+@pytest.mark.parametrize("name", ["vqe", "scan", "qaoa"])
+def test_no_field_of_a_result_can_be_forged(name: str, bundles: Path, tmp_path: Path) -> None:
+    files = files_of(bundles / f"{name}.zip")
+    whole = verify_run(read_bundle(bundles / f"{name}.zip")[0])
+    assert (whole.differences, whole.stated) == ((), ("wall_seconds", "resumed"))
+    result = json.loads(files[RESULT])
+    # derived again from others wherever a result is read
+    free = {"error", "correlation_recovered", "cost", "parameters"} - {"parameters"}
+    for field, value in result.items():
+        forged = {**result, field: other(value)}
+        if field in free or forged == result:
+            continue
+        files[RESULT] = json.dumps(forged).encode()
+        path = zipped(tmp_path / f"{field}.zip", files, resealed=True)
+        try:
+            run, _ = read_bundle(path)
+            with reading(str(path)):
+                found = verify_run(run)
+        except HybridloopError:
+            continue
+        if field == "jobs" and found.agrees:
+            continue  # it is made of its parts
+        assert field in found.stated or not found.agrees, field
+
+
+@pytest.mark.parametrize("key", ["x}\\immediate\\write18{touch /tmp/x}", "..", "-rf", ""])
+def test_a_key_that_no_run_can_have_is_refused(key: str, bundles: Path, tmp_path: Path) -> None:
+    files = files_of(bundles / "vqe.zip")
+    for changed_in in ((RUN,), (RESULT,), (RUN, RESULT)):
+        forged = dict(files)
+        for name in changed_in:
+            field = "key" if name == RUN else "run_key"
+            forged[name] = changed(files[name], lambda document, field=field: document.update({field: key}))  # type: ignore[misc]
+        path = zipped(tmp_path / f"{'-'.join(changed_in)}.zip", forged, resealed=True)
+        with pytest.raises(BundleDamaged):
+            read_bundle(path)
+
+
+def test_a_status_that_there_is_not_is_refused(bundles: Path, tmp_path: Path) -> None:
+    files = files_of(bundles / "vqe.zip")
+    files[RUN] = changed(files[RUN], lambda document: document.update(status="\x1b[2J"))
+    with pytest.raises(BundleDamaged):
+        read_bundle(zipped(tmp_path / "b.zip", files, resealed=True))
 
 
 @pytest.mark.parametrize(

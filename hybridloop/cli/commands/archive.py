@@ -25,6 +25,7 @@ from hybridloop.runtime.text_table import count_text
 
 if TYPE_CHECKING:
     from hybridloop.reports.reproduce import Reproduction
+    from hybridloop.runs.stored_run import StoredRun
 
 app = typer.Typer()
 
@@ -66,12 +67,14 @@ def report(
         with open_run(run) as stored, reading(run):
             names = write_paper(stored, paper)
         print_message(f"{paper}: {', '.join(names)} of run {stored.record.key}")
+        _say_if_foreign(stored)
         return
     with open_run(run) as stored, reading(run):
         path = Path(f"{stored.record.key}.html") if output is None else output
         page = render_report(stored, planned=compare_with_plan(stored) if plan else None)
     write_text(path, page)
     print_message(f"{path}: the report of run {stored.record.key}, {len(page.encode()) / 1e3:,.0f} kB")
+    _say_if_foreign(stored)
 
 
 @app.command()
@@ -138,6 +141,7 @@ def verify(run: RunOrBundle, *, json: AsJson = False) -> None:
         print_line(f"  value      {value}, {'the same' if result.agrees else 'NOT the same'}")
         for difference in result.differences:
             print_line(f"  differs    {difference}")
+        print_line(f"  stated     {', '.join(result.stated)}: not derived")
         for name, (stored_version, installed) in result.versions.items():
             print_line(f"  version    {name} {installed} here, {stored_version} there")
     if seal is not None and not json:
@@ -206,6 +210,14 @@ def samples(
         for row in rows:
             row["assignment"] = ", ".join(f"{name} = {value}" for name, value in row["assignment"].items())
     print_rows(rows, ("assignment", *COLUMNS), as_json=json)
+
+
+def _say_if_foreign(run: StoredRun) -> None:
+    """Say of a bundle's run that its result was not recomputed."""
+    from hybridloop.reports.content import STATED
+
+    if run.is_foreign:
+        print_message(STATED)
 
 
 def _print(result: Reproduction) -> None:

@@ -73,7 +73,8 @@ class Measurement:
         result = self.result(can_compute=ended_by is None)
         if outcome is not None:
             outcome = prepared.judge(outcome)
-            result = result.with_outcome(of_whole_run(outcome, result, held))
+            number = held.journal.progress(held.uid).rounds
+            result = result.with_outcome(of_whole_run(outcome, result, number, held.extensions))
         return self._end(result, ended_by)
 
     def result(self, *, can_compute: bool = True) -> RunResult:

@@ -12,18 +12,21 @@ import json
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, TypeAdapter
 
+from hybridloop.data.states import State
 from hybridloop.errors import BundleDamaged, InputError
 from hybridloop.journal import Event, Ping, RunRecord, SessionRow, Span, open_journal
+from hybridloop.journal.runs import KEY
 from hybridloop.reports.bundle.files import BundleFiles
 from hybridloop.reports.bundle.manifest import FORMAT, build_manifest, seal_of
 from hybridloop.reports.bundle.rounds import pack_rounds, unpack_rounds
 from hybridloop.reports.export import RUN_FIELDS, run_fields
+from hybridloop.results.result import RunResult
 from hybridloop.runs.recorded import recorded_settings
 from hybridloop.runs.stored_run import StoredRun, load_run
 
@@ -31,7 +34,7 @@ MANIFEST, RUN, RESULT, ROUNDS, ARRAYS, PROGRAMS = (
     *("manifest.json", "run.json", "result.json", "rounds.json", "rounds.npz", "programs.json"),
 )
 FILES = (RUN, RESULT, ROUNDS, ARRAYS, PROGRAMS)
-_KEY = r"^[A-Za-z0-9._-]{1,100}$"
+_OF_RECORD = ("run_key", "algorithm", "problem", "target", "seed", "status")  # fields of a result that the record has
 _Time = Annotated[float, Field(ge=0, lt=253_402_300_800)]  # until the year 10000
 # exceptions that a bundle with valid checksums causes if its content is not that of a run
 _UNUSABLE = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError, StopIteration)
@@ -139,13 +142,13 @@ class _Run(BaseModel):
     """The content of `run.json`."""
 
     uid: str
-    key: str = Field(pattern=_KEY)  # it becomes the name of files
+    key: str = Field(pattern=rf"^{KEY}$")  # it becomes the name of files
     algorithm: str
     problem: str
     target: str
     seed: Annotated[int, Field(ge=0, strict=True)]
     flow_run_id: str | None
-    status: str
+    status: State | Literal["converged", "measured", "finished"]
     reason: str
     created_at: _Time
     updated_at: _Time
@@ -176,9 +179,18 @@ def _unpack(files: BundleFiles, path: Path) -> StoredRun:
     )
     spans = {key: Span(*times) for key, times in stored.spans.items()}
     run = StoredRun(record, stored.sessions, stored.pings, stored.events, spans, lambda: iter(rounds), programs.get)
+    run = replace(run, is_foreign=True)
     if run.is_of_algorithm:  # these parse what the record holds
-        _ = run.result, run.problem, recorded_settings(record)
+        _ = run.problem, recorded_settings(record)
+        if (result := run.result) is not None and (wrong := _differing(result, record)):
+            raise BundleDamaged(str(path), f"{RESULT} and {RUN} state another {wrong}")
     return run
+
+
+def _differing(result: RunResult, record: RunRecord) -> str:
+    """Return the first field of a result that is not as in the run's record; empty if there is none."""
+    stated = {name: getattr(record, {"run_key": "key"}.get(name, name)) for name in _OF_RECORD}
+    return next((name for name in _OF_RECORD if getattr(result, name) != stated[name]), "")
 
 
 def _write_zip(path: Path, files: Mapping[str, bytes]) -> None:

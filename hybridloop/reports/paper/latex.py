@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 
@@ -68,12 +69,21 @@ def cell(value: object, error: float | None = None) -> str:
     return escape(str(value))
 
 
+def _as_label(text: str) -> str:
+    """Return text as a label: LaTeX takes these characters as they are."""
+    return re.sub(r"[^A-Za-z0-9:.-]", "-", text)
+
+
 def table(caption: str, label: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return a table of the package booktabs; the cells are LaTeX, the caption and headings are text."""
     lines = [" & ".join(row) + r" \\" for row in rows]
     head = " & ".join(map(escape, headings)) + r" \\"
     opening = [r"% \usepackage{booktabs,graphicx}", r"\begin{table}", r"\centering", rf"\caption{{{escape(caption)}}}"]
-    begin = [rf"\label{{{label}}}", r"\resizebox{\linewidth}{!}{%", rf"\begin{{tabular}}{{{'l' * len(headings)}}}"]
+    begin = [
+        rf"\label{{{_as_label(label)}}}",
+        r"\resizebox{\linewidth}{!}{%",
+        rf"\begin{{tabular}}{{{'l' * len(headings)}}}",
+    ]
     body = [r"\toprule", head, r"\midrule", *lines, r"\bottomrule", r"\end{tabular}}", r"\end{table}"]
     return "\n".join([*opening, *begin, *body]) + "\n"
 
