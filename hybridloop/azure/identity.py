@@ -10,7 +10,7 @@ from typing import Any
 from hybridloop.errors import AccessDenied, InputError, ServiceUnreachable
 
 MAX_REASONS = 12
-_CREDENTIAL = re.compile(r"^\s*(\w+Credential): ([^\n]{1,200})", re.MULTILINE)  # of the SDK's report
+_CREDENTIAL = re.compile(r"^[^\S\n]*+(\w+Credential): ([^\n]{1,200})", re.MULTILINE)  # of the SDK's report
 _AZURE_HOST = re.compile(r"(?i)https://([a-z0-9]+)(?:-v2)?\.quantum\.azure\.com/?")
 
 

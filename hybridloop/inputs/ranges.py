@@ -12,7 +12,7 @@ from hybridloop.errors import InputError
 from hybridloop.inputs.text_files import decode
 from hybridloop.settings import MAX_PROBLEM_BYTES, ProblemText
 
-_NUMBER = r"\s*([-+]?(?:\d+\.?\d*|\.\d+))\s*"
+_NUMBER = r"\s*+([-+]?(?:\d++(?:\.\d*+)?|\.\d++))\s*+"
 _RANGE = re.compile(rf"\{{{_NUMBER}:{_NUMBER}:\s*(\d{{1,9}})\s*\}}")
 MAX_VALUES = 1000
 EXAMPLE = "{0.5:2.5:9}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -13,6 +12,7 @@ from qiskit.exceptions import QiskitError
 
 from hybridloop.algorithms.circuits.ansatz import BASIS_GATES, Ansatz, Frequencies, draw_initial_point
 from hybridloop.algorithms.circuits.basis import without_idle_bits
+from hybridloop.algorithms.circuits.openqasm_size import expanded_size
 from hybridloop.errors import InputError, ProblemError
 
 MAX_FREQUENCY = 64  # a fit along one angle takes 2 × frequency + 1 points
@@ -27,19 +27,16 @@ MAX_NESTING = 50  # levels of parentheses: the parser takes seconds for hundreds
 MAX_INTEGER = 1_000_000  # in the text: a range, for example
 MAX_QUBITS = 100  # of a register, or the number of a physical qubit; the reader takes half a minute for a million
 
-_GATE = re.compile(r"\bgate\s+(\w+)[^{]*\{([^}]*)\}")
-_WORD = re.compile(r"[A-Za-z_]\w*")
-_WHOLE_NAME = re.compile(r"[A-Za-z_]\w*\b(?!\s*\[)")  # without an index
 _REGISTER = re.compile(  # `qubit[n] name`, `qreg name[n]`, and the same of bits
     r"\b(?:qu)?bit\s*\[(?P<size>[^\]]*)\]\s*(?P<name>\w*)|\b[qc]reg\s+(?P<old_name>\w+)\s*\[(?P<old_size>[^\]]*)\]"
 )
-_WHOLE_CONSTANT = re.compile(r"\bconst\s+u?int\s*(?:\[\s*\d+\s*\])?\s+(\w+)\s*=\s*(\d+)\s*;", re.ASCII)
+_WHOLE_CONSTANT = re.compile(r"\bconst\s++u?int(?:\s*+\[\s*+\d++\s*+\])?\s++(\w++)\s*+=\s*+(\d++)\s*+;", re.ASCII)
 _ALIAS = re.compile(r"\blet\s+(\w+)")
 _SIZE = re.compile(r"0[xX][0-9a-fA-F]{1,99}|0[oO][0-7]{1,99}|0[bB][01]{1,99}|[0-9][0-9_]{0,99}", re.ASCII)
 _PHYSICAL_QUBIT = re.compile(r"\$(\d+)", re.ASCII)
 _INTEGER = re.compile(r"(?<![\w.])\d[\d_]*(?![\w.])")
 _VERSION_2 = re.compile(r"\bOPENQASM\s+2\b")
-_COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
+_COMMENT = re.compile(r"//[^\n]*|/\*.*?(?:\*/|\Z)", re.DOTALL)
 
 
 def circuit_ansatz(circuit: QuantumCircuit, initial: ArrayLike | np.random.Generator) -> Ansatz:
@@ -95,10 +92,8 @@ def _check_size(text: str, source: str) -> dict[str, int]:
     """
     _check_depth(text, source)
     registers = _check_registers(text, source)
-    sizes: dict[str, int] = {}
-    for name, body in _GATE.findall(text):  # a gate is made of those before it
-        sizes[name] = _count_gates(body, sizes, {})
-    if max(_count_gates(_GATE.sub("", text), sizes, registers), *sizes.values(), 0) > MAX_GATES:
+    most, sizes = expanded_size(text, registers)
+    if most > MAX_GATES:
         raise _too_large(source)
     for match in _INTEGER.finditer(text):
         digits = match[0].replace("_", "")
@@ -138,15 +133,6 @@ def _check_depth(text: str, source: str) -> None:
         if depth > MAX_NESTING:
             line = text.count("\n", 0, position) + 1
             raise ProblemError(source, line, "the text is nested too deeply", "Write it with fewer parentheses.")
-
-
-def _count_gates(body: str, sizes: Mapping[str, int], registers: Mapping[str, int]) -> int:
-    """Count the gates of statements; a gate on a whole register is one for each of its qubits."""
-    count = 0
-    for statement in body.split(";"):
-        gates = max((sizes.get(word, 1) for word in _WORD.findall(statement)), default=0)
-        count += gates * max((registers.get(word, 1) for word in _WHOLE_NAME.findall(statement)), default=1)
-    return count
 
 
 def _translate(circuit: QuantumCircuit) -> QuantumCircuit:

@@ -14,8 +14,8 @@ T = TypeVar("T")
 
 _STANDARD = {2: "qelib1.inc", 3: "stdgates.inc"}
 _PREFIX = "hqs_"  # OpenQASM 2 has no capital letter at the start of a gate's name
-_VERSION = re.compile(r"(?:\s|//[^\n]*(?:\n|\Z)|/\*.*?\*/)*OPENQASM\s+(\d{1,3})(?:\.\d{1,3})?\s*;", re.DOTALL)
-_INCLUDE = re.compile(r"^(?:[^\n/]*;)?\s*include\b", re.MULTILINE)
+_VERSION = re.compile(r"(?:\s++|//[^\n]*+|/\*(?:[^*]++|\*(?!/))*+\*/)*+OPENQASM\s++(\d{1,3})(?:\.\d{1,3})?\s*+;")
+_INCLUDE = re.compile(r"^(?:[^\n/]*;)?[^\S\n]*+include\b", re.MULTILINE)
 _LIBRARY = re.compile(r"""include\s+["']hqslib1(?:_dev)?\.inc["']\s*;""")
 _DEFINED_TWICE = re.compile("declared twice|already defined|redefined")
 _CAPITALIZED = re.compile(r"\b(U1q|ZZ|RZZ|Rz|Rxxyyzz)\b")

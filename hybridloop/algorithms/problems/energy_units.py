@@ -31,7 +31,7 @@ PER_HARTREE: dict[str, float] = {
     EnergyUnit.KJ_PER_MOL: _KJ_PER_MOL,
     EnergyUnit.KCAL_PER_MOL: _KJ_PER_MOL / 4.184,
 }
-ENERGY_PATTERN = rf"\s*\+?([0-9]+(?:\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?\s*({'|'.join(PER_HARTREE)})?\s*"
+ENERGY_PATTERN = rf"\s*\+?([0-9]+(?:\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?(?:\s*({'|'.join(PER_HARTREE)}))?\s*"
 _ENERGY = re.compile(ENERGY_PATTERN)
 
 

@@ -9,14 +9,16 @@ import re
 from qiskit import QuantumCircuit
 
 from hybridloop.algorithms.circuits.openqasm_includes import as_written, read_with_gates, version_of
+from hybridloop.algorithms.circuits.openqasm_size import expanded_size
 from hybridloop.compiler.languages.from_qir import circuit_of_qir
 from hybridloop.compiler.languages.from_qsharp import compiler_refusal
 from hybridloop.compiler.qsharp_process import QsharpRefused, qsharp_compiler
 from hybridloop.errors import InputError
 
+MAX_GATES = 50_000  # of definitions that are expanded: 20 s and 2 GB
 _REMEDY = "Correct the text, or build the circuit in Qiskit."
 _TOO_LARGE = re.compile(r"\[\s*0*[1-9]\d{4}")  # readers make an object for each bit; that of version 2 crashes at 2^64
-_COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
+_COMMENT = re.compile(r"//[^\n]*|/\*.*?(?:\*/|\Z)", re.DOTALL)
 _LOOP = re.compile(r"\b(?:for|while)\b")
 _UNMEASURED = "OutputResultLiteral"  # in the compiler's message
 
@@ -42,7 +44,10 @@ def circuit_from_openqasm(text: str, name: str = "openqasm", profile: str = "Bas
         line = text.count("\n", 0, large.start()) + 1
         problem = f"{name}, line {line} has a register of 10,000 bits or more"
         raise InputError("program", problem, _REMEDY)
-    if number == 3 and _LOOP.search(_COMMENT.sub(" ", text)):  # unrolled, in a process with limits
+    bare = _COMMENT.sub(" ", text)
+    if expanded_size(bare, {})[0] > max(MAX_GATES, bare.count(";")):
+        raise InputError("program", f"{name} defines more than {MAX_GATES:,} gates by gates of gates", _REMEDY)
+    if number == 3 and _LOOP.search(bare):  # unrolled, in a process with limits
         return _compile(text, name, profile)
     try:
         read = parse_openqasm if number == 3 else _read_version_2

@@ -13,7 +13,7 @@ from hybridloop.compiler.qsharp_process import QsharpRefused, qsharp_compiler
 from hybridloop.errors import InputError
 
 T = TypeVar("T")
-_MESSAGE = re.compile(r"^\s*x (.+)$(?:\n\s*`-> (.+)$)?", re.MULTILINE)
+_MESSAGE = re.compile(r"^[^\S\n]*+x (.+)$(?:\n\s*+`-> (.+)$)?", re.MULTILINE)
 _PLACE = re.compile(r",-\[[^\]\n]*:(\d+):\d+\]")
 _COMMENT = re.compile(r"//[^\n]*")
 _NAMESPACE = re.compile(r"\bnamespace\s+([\w.]+)")

@@ -19,7 +19,6 @@ _LABEL = re.compile(r"([\w.$-]+|\"[^\"]*\"):(?:\s*;.*)?")
 _TARGETS = re.compile(r"label %([\w.$-]+|\"[^\"]*\")")
 _QUBIT = re.compile(r"%Qubit\* inttoptr \(i64 (\d+) to")
 _POINTER = re.compile(r"inttoptr \(i64 (\d+) to")
-_COMMENT = re.compile(r"\s*;[^\"\n]*$")
 _PLAIN_CALL = re.compile(r"(?:tail |musttail |notail )?call void @__quantum__(?:qis|rt)__\w+\(.*")
 _FLOATS = re.compile(r"\b(?:f(?:add|sub|mul|div|rem|neg|cmp)|phi double|select i1 [^,]+, double|[us]itofp|fpto[us]i)\b")
 
@@ -110,7 +109,8 @@ def _blocks(body: str) -> dict[str, tuple[str, ...]]:
     blocks: dict[str, list[str]] = {"": []}
     current = ""
     for raw in body.splitlines():
-        line = _COMMENT.sub("", raw).strip()
+        comment = raw.find(";", raw.rfind('"') + 1)
+        line = (raw if comment < 0 else raw[:comment]).strip()
         if label := _LABEL.fullmatch(line):
             current = label[1]
             blocks[current] = []

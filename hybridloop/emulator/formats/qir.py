@@ -35,8 +35,8 @@ _JUMP = re.compile(rf"br label %{_NAME}")
 _RETURN = re.compile(r"ret (?:void|i64 \S+|i32 \S+)")
 # lines that no straight-line program has: variables, branches, calls of the program's own functions, other outputs
 _CONTROL_FLOW = re.compile(
-    r"^\s*(?:%|store |switch |br i1 )|(?:double|ptr|%Qubit\*|%Result\*) %|@__quantum__rt__(?:bool|int|double)_record"
-    r"|call void @(?!__quantum__)",
+    r"^[^\S\n]*+(?:%|store |switch |br i1 )|(?:double|ptr|%Qubit\*|%Result\*) %"
+    r"|@__quantum__rt__(?:bool|int|double)_record|call void @(?!__quantum__)",
     re.MULTILINE,
 )
 

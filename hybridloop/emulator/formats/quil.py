@@ -27,7 +27,7 @@ from hybridloop.emulator.model.program import (
 )
 
 _TOKEN = re.compile(
-    r"\s*(?:(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)|(?P<word>[A-Za-z_][\w-]*(?:\[\d+\])?)|(?P<sign>[-+*/^()]))"
+    r"\s*(?:(?P<number>(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)|(?P<word>[A-Za-z_][\w-]*(?:\[\d+\])?)|(?P<sign>[-+*/^()]))"
 )
 _FUNCTIONS: dict[str, Callable[[float], float]] = {"sin": math.sin, "cos": math.cos, "sqrt": math.sqrt, "exp": math.exp}
 _MAX_DEPTH = 50
@@ -167,7 +167,7 @@ QUIL_WORDS = frozenset(
 _INVERSES = {"s": "sdg", "t": "tdg"}
 _DECLARE = re.compile(r"DECLARE\s+([A-Za-z_][\w-]*)\s+(BIT|REAL|INTEGER|OCTET)(?:\[(\d+)\])?")
 _MEASURE = re.compile(r"MEASURE\s+(\d+)(?:\s+([A-Za-z_][\w-]*)(?:\[(\d+)\])?)?")
-_GATE = re.compile(r"((?:(?:DAGGER|CONTROLLED)\s+)*)([A-Z]+)\s*(?:\((.*)\))?\s+(\d+(?:\s+\d+)*)")
+_GATE = re.compile(r"((?:(?:DAGGER|CONTROLLED)\s++)*)([A-Z]++)(?:\s*+\((.*)\))?\s++(\d++(?:\s++\d++)*+)")
 _RESET = re.compile(r"RESET(?:\s+(\d+))?")
 
 

@@ -36,7 +36,7 @@ _LP = re.compile(
     re.IGNORECASE | re.MULTILINE | re.DOTALL,
 )
 _MPS = re.compile(
-    r"(?:\*[^\n]*\n)*(?:NAME\b[^\n]*\n)?(?:\*[^\n]*\n)*"
+    r"(?:\*[^\n]*\n)*+(?:NAME\b[^\n]*\n)?(?:\*[^\n]*\n)*+"
     r"(?:OBJSENSE\b[^\n]*\n(?:[ \t][^\n]*\n)?|OBJNAME\b[^\n]*\n(?:[ \t][^\n]*\n)?)*ROWS[ \t]*\n"
 )
 _QASM = re.compile(r"(?:\s*//[^\n]*\n)*\s*OPENQASM\b")

@@ -30,7 +30,7 @@ MAX_ATOMS = 500  # Hartree-Fock of more takes days
 _SYMBOL = re.compile(r"(?:\d{1,3}(?=[A-Z]))?([A-Za-z]{1,2})\d{0,4}", re.ASCII)  # also with a mass number before
 _ISOTOPES = {"D": "H", "T": "H"}
 _DUMMY = "X"  # of a Z-matrix
-_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eEdD][-+]?\d+)?", re.ASCII)
+_NUMBER = re.compile(r"[-+]?(\d+(?:\.\d*)?|\.\d+)([eEdD][-+]?\d+)?", re.ASCII)
 _WHOLE_CHARGE = re.compile(r"([-+]?\d{1,4})(?:\.0*)?|(\d{1,4})([-+])", re.ASCII)
 _DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+", re.ASCII)
 _COUNT = re.compile(r"\s*(\d{1,9})(?:[ \t]+(bohr|au))?[ \t]*\n", re.ASCII | re.IGNORECASE)  # Psi4 has the unit there
@@ -47,7 +47,9 @@ _STATED = {
         r"\bmult(?:iplicity)?(\s{0,3}[=:]\s{0,3}|\s{1,3})[\"']?([-+.\w]+)", re.IGNORECASE | re.ASCII
     ),
 }
-_UNITS_WORD = re.compile(r"units?[ \t]*[=: \t][ \t]*[\"']?(angstroms?|ang|bohr|au|a\.u\.)(?![\w.])", re.IGNORECASE)
+_UNITS_WORD = re.compile(
+    r"units?[ \t]*+(?:[=:][ \t]*+|(?<=[ \t]))[\"']?(angstroms?|ang|bohr|au|a\.u\.)(?![\w.])", re.IGNORECASE
+)
 _COLUMNS = re.compile(r"\bProperties=(\S+)", re.IGNORECASE)
 _PBC = re.compile(r"\bpbc=(\"[^\"]*\"|\S+)", re.IGNORECASE)
 _LATTICE = re.compile(r"\blattice=", re.IGNORECASE)  # without pbc, periodic in all directions

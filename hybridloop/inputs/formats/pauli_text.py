@@ -21,7 +21,7 @@ _FACTOR = re.compile(r"([XYZ])_?(\d{1,4})")
 _FACTORS = re.compile(r"(?:[XYZ]_?\d{1,4}|I\d{0,4})(?:[\s*@]+(?:[XYZ]_?\d{1,4}|I\d{0,4}))*")
 _CALL = re.compile(r"([IXYZ])\((\d{1,4})\)")  # as PennyLane prints them
 _BRACKETS = re.compile(
-    r"\s*(?P<sign>[+-]?)\s*(?P<number>\([^()\[\]]*\)|[^\s()\[\]]*)\s*\*?\s*\[(?P<word>[^\[\]]*)\]\s*"
+    r"\s*+(?P<sign>[+-]?)\s*+(?P<number>\([^()\[\]]*\)|[^\s()\[\]]*+)\s*+\*?\s*+\[(?P<word>[^\[\]]*+)\]\s*+"
 )
 _REPR = re.compile(r"\s*SparsePauliOp\(\s*\[(?P<labels>[^\]]*)\]\s*,\s*coeffs\s*=\s*\[(?P<numbers>[^\]]*)\]\s*\)\s*")
 _COMPLEX = re.compile(
@@ -40,7 +40,7 @@ _LABEL_NAMES = {
     "pauli string",
 }
 _NUMBER_NAMES = {"coefficient", "coefficients", "coeff", "coeffs", "weight", "value", "real", "c", "h"}
-_SPLIT = re.compile(r"\s*[,;\t|]\s*")
+_SPLIT = re.compile(r"(?<!\s)\s*[,;\t|]\s*+")
 _BETWEEN = re.compile(r"(?<=[IXYZ\d)])\s(?=[-+]\s)")
 _COMMENT = re.compile(r"\s#.*$")
 _MARKS = ("#", "%", "//")

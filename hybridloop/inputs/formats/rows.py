@@ -24,7 +24,7 @@ _SEPARATOR_LINE = re.compile(r"sep=(.)\s*", re.IGNORECASE)  # as Excel writes it
 _COMMA = re.compile(r"[-+]?\d*,\d+(e[-+]?\d+)?", re.IGNORECASE | re.ASCII)
 _THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2},\d{3}", re.ASCII)
 _DATA = re.compile(r"(?P<ends>[^{]*)(?P<data>\{.*\})\s*")  # of an edge, as networkx writes it
-_ENTRY = re.compile(r"['\"](?P<name>[^'\"]*)['\"]:\s*(?P<value>'[^']*'|\"[^\"]*\"|[^,{}'\"]+)(?:,\s*|(?=\}))")
+_ENTRY = re.compile(r"['\"](?P<name>[^'\"]*)['\"]:\s*+(?P<value>'[^']*'|\"[^\"]*\"|[^,{}'\"]+)(?:,\s*|(?=\}))")
 
 
 @dataclass(frozen=True, slots=True)
