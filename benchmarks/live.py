@@ -84,6 +84,7 @@ def _seconds(workspace: object, terminal: io.TextIOBase, *, is_quiet: bool) -> f
     """Return the seconds of a whole run."""
     from hybridloop.api import algorithms as calls
     from hybridloop.inputs.sources import ResolvedSettings
+    from hybridloop.results.live import View
     from hybridloop.settings import ProblemText
 
     started = time.perf_counter()
@@ -93,8 +94,7 @@ def _seconds(workspace: object, terminal: io.TextIOBase, *, is_quiet: bool) -> f
             ProblemText(name="h2"),
             ResolvedSettings(settings_for("vqe", SETTINGS), {}),
             workspace=workspace,
-            on_progress=seen.on_progress,
-            feed=seen.feed,
+            view=View(seen.on_progress, seen.feed),
         )
     return time.perf_counter() - started
 

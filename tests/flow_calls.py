@@ -54,8 +54,7 @@ def run_plainly(
         ResolvedSettings(settings, {}),
         run_key=run_key,
         workspace=workspace,
-        on_progress=on_progress,
-        feed=feed,
+        view=View(on_progress, feed),
         more={"host": PLAIN},
     )
 

@@ -113,8 +113,18 @@ COMMANDS = {
 READING = {  # commands that submit nothing; `doctor --live` submits to free targets alone
     *(f"plan {name}" for name in ALGORITHMS),
     *("config", "cost", "doctor", "down", "emulator ledger", "emulator start", "env", "init", "journal backup"),
-    *("journal restore", "limit list", "limit remove", "limit set", "limit show", "molecule", "optimizers", "portal"),
-    *("problems", "runs cancel", "runs export", "runs follow", "runs list", "runs logs", "runs prune", "runs report"),
+    *("journal restore", "limit list", "limit remove", "limit set", "limit show", "metrics", "molecule", "optimizers"),
+    *(
+        "portal",
+        "problems",
+        "runs cancel",
+        "runs export",
+        "runs follow",
+        "runs list",
+        "runs logs",
+        "runs prune",
+        "runs report",
+    ),
     *(
         "runs samples",
         "runs show",

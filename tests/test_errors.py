@@ -54,6 +54,7 @@ EXAMPLES: list[HybridloopError] = [
     errors.CallbackFailed(3, "ZeroDivisionError: division by zero"),
     errors.ProgramError("ansatz", "it measures nothing"),
     errors.StackError("no port is free", "Free one."),
+    errors.PrefectAway("Prefect's server has not answered for 30 s", "Start the run again."),
 ]
 
 

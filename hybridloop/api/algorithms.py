@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from hybridloop.inputs.problem_objects import variables_of
 from hybridloop.inputs.problems import pop_reading, read_for
 from hybridloop.inputs.sources import CALL, Layer, ResolvedSettings, resolve_settings
 from hybridloop.preparation import check_request
-from hybridloop.results.live import View
+from hybridloop.results.live import NO_VIEW, View
 from hybridloop.runtime.clock import beginning_now
 from hybridloop.runtime.workspace_variables import workspace_variable
 from hybridloop.settings import ProblemText
@@ -26,7 +26,6 @@ from hybridloop.targets import recorded_target
 from hybridloop.targets.provider_options import target_text
 
 if TYPE_CHECKING:
-    from hybridloop.results.live import LiveFeed, RoundUpdate
     from hybridloop.results.result import RunResult
 
 _log = logging.getLogger(__name__)
@@ -65,7 +64,7 @@ def _run_algorithm(algorithm: str, problem: Any, options: Mapping[str, Any]) -> 
             resolved,
             run_key=run_key,
             workspace=workspace,
-            on_progress=on_progress,
+            view=View(on_progress),
             more=more,
             require_prefect=require_prefect,
         )
@@ -80,12 +79,11 @@ def run(
     *,
     run_key: str | None = None,
     workspace: str | Any | None = None,
-    on_progress: Callable[[RoundUpdate], None] | None = None,
-    feed: LiveFeed | None = None,
+    view: View = NO_VIEW,
     more: Mapping[str, Any] = {},
     require_prefect: bool = False,
 ) -> RunResult:
-    """Resume the run of that key, or start a new one; see `hybridloop.vqe`. `feed` is for a live view.
+    """Resume the run of that key, or start a new one; see `hybridloop.vqe`.
 
     `more` is written to the record of a new one, with the host if that is not Prefect.
     """
@@ -94,7 +92,7 @@ def run(
         _log.warning(
             "%s is simulated by the local service: no workspace is named, and nothing is billed", settings.target
         )
-    with show_progress(algorithm, problem.name, target_text(settings.target, settings.options), feed) as feed:
+    with show_progress(algorithm, problem.name, target_text(settings.target, settings.options), view.feed) as feed:
         if run_key is None:  # before the numerics are imported
             check_request(algorithm, problem, settings, find_target_in(workspace, settings.target))
         from hybridloop.flows.lifecycle.begin import find_for_person
@@ -103,7 +101,7 @@ def run(
         more = {"sources": dict(resolved.sources), **labels_of_run(), **more}
         order = algorithm_order(algorithm, problem, settings, run_key, more=more)
         place = place_of(workspace)
-        found, view = find_for_person(order, place), View(on_progress, feed)
+        found, view = find_for_person(order, place), replace(view, feed=feed)
         return do_run(found, place, workspace, view, require_prefect=require_prefect)
 
 

@@ -61,7 +61,7 @@ def do_run(
 
 
 def _do_untold(run: Run, workspace: str | Any | None, view: View, away: PrefectAway) -> RunResult:
-    """Do a run whose end Prefect's server is told later: at once, if it is back by then, else by the next process."""
+    """Do a run whose end Prefect's server gets later: at once, if it is back by then, else by the next process."""
     from hybridloop.flows.lifecycle.host import UntoldHost, told_later_id
 
     show_warnings()

@@ -110,6 +110,7 @@ def repeat(
     from hybridloop.journal import open_journal
     from hybridloop.reports.bundle.archive import open_run, reading
     from hybridloop.reports.reproduce import Reproduction, check_repeatable, compare_runs
+    from hybridloop.results.live import View
     from hybridloop.runs.stored_run import load_run
 
     with open_run(str(of)) as before:
@@ -126,8 +127,7 @@ def repeat(
             ResolvedSettings(settings, {}),
             run_key=key,
             workspace=workspace,
-            on_progress=on_progress,
-            feed=feed,
+            view=View(on_progress, feed),
             more={_REPEATS: record.uid, **host},
         )
         if ended.status not in WITH_RESULT:

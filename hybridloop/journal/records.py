@@ -116,7 +116,7 @@ class RunRecord:
 
 
 class RunLabel(NamedTuple):
-    """What a run's record says of it for a table of runs."""
+    """Names and time by which a table shows and groups a run."""
 
     key: str
     algorithm: str

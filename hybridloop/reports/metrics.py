@@ -43,7 +43,7 @@ def metrics_text(journal: Journal, now: float) -> bytes:
 
 
 class _Metrics(Collector):
-    """What `prometheus_client` collects, at one time."""
+    """Collector of a journal's metrics at one time, for `prometheus_client`."""
 
     def __init__(self, journal: Journal, now: float) -> None:
         self._journal, self._now = journal, now

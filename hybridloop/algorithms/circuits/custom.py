@@ -28,7 +28,8 @@ MAX_INTEGER = 1_000_000  # in the text: a range, for example
 MAX_QUBITS = 100  # of a register, or the number of a physical qubit; the reader takes half a minute for a million
 
 _REGISTER = re.compile(  # `qubit[n] name`, `qreg name[n]`, and the same of bits
-    r"\b(?:qu)?bit\s*\[(?P<size>[^\]]*)\]\s*(?P<name>\w*)|\b[qc]reg\s+(?P<old_name>\w+)\s*\[(?P<old_size>[^\]]*)\]"
+    r"\b(?:qu)?bit\s*\[(?P<size>[^\]]*+)(?:\]|\Z)\s*(?P<name>\w*)"
+    r"|\b[qc]reg\s++(?P<old_name>\w++)\s*+\[(?P<old_size>[^\]]*+)(?:\]|\Z)"
 )
 _WHOLE_CONSTANT = re.compile(r"\bconst\s++u?int(?:\s*+\[\s*+\d++\s*+\])?\s++(\w++)\s*+=\s*+(\d++)\s*+;", re.ASCII)
 _ALIAS = re.compile(r"\blet\s+(\w+)")

@@ -100,6 +100,7 @@ def _run_command(algorithm: Description) -> Callable[..., None]:
             print_result(handed, as_json=json, unit=unit)
             return
         from hybridloop.api.algorithms import run as run_algorithm
+        from hybridloop.results.live import View
 
         with show_progress(quiet=quiet) as display:
             text, resolved = read_input(ctx, algorithm.name, problem, config, set_, options)
@@ -109,8 +110,7 @@ def _run_command(algorithm: Description) -> Callable[..., None]:
                 resolved,
                 run_key=run_key,
                 workspace=workspace,
-                on_progress=display.on_progress,
-                feed=display.feed,
+                view=View(display.on_progress, display.feed),
                 require_prefect=require_prefect,
             )
         print_result(result, as_json=json, unit=unit)

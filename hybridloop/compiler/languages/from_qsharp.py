@@ -14,11 +14,13 @@ from hybridloop.errors import InputError
 
 T = TypeVar("T")
 _MESSAGE = re.compile(r"^[^\S\n]*+x (.+)$(?:\n\s*+`-> (.+)$)?", re.MULTILINE)
-_PLACE = re.compile(r",-\[[^\]\n]*:(\d+):\d+\]")
+_PLACE = re.compile(r",-\[[^\]\n]{0,300}:(\d{1,9}):\d{1,9}\]")
 _COMMENT = re.compile(r"//[^\n]*")
 _NAMESPACE = re.compile(r"\bnamespace\s+([\w.]+)")
 _ENTRY_POINTS = (  # the operation with the attribute goes before one called Main
-    re.compile(r"@EntryPoint\s*\([^()]*\)\s*(?:@\w+\s*\([^()]*\)\s*)*(?:internal\s+)?(?:operation|function)\s+(\w+)"),
+    re.compile(
+        r"@EntryPoint\s*\([^()]*\)\s*(?:@\w+\s*\([^()]*\)\s*){0,20}(?:internal\s+)?(?:operation|function)\s+(\w+)"
+    ),
     re.compile(r"\b(?:operation|function)\s+(Main)\b"),
 )
 _MAX_TEXT = 300  # characters of the compiler's message

@@ -9,7 +9,8 @@ from graphlib import CycleError, TopologicalSorter
 from hybridloop.errors import ProgramError
 
 _DEFINE = re.compile(
-    r"^define [^@\n]*@(\"[^\"]*\"|[\w.$-]+)\(([^\n]*)\)([^\n]*)\{[^\n]*\n(.*?)^\}", re.MULTILINE | re.DOTALL
+    r"^define [^@\n]*+@(\"[^\"\n]*+\"|[\w.$-]++)\(([^\n]*)\)([^\n){]*+)\{[^\n]*\n(.*?)(?:^\}|\Z)",
+    re.MULTILINE | re.DOTALL,
 )
 _GROUP = re.compile(r"#(\d+)")
 _ATTRIBUTES = re.compile(r"^attributes #(\d+) = \{([^\n]*)\}", re.MULTILINE)

@@ -51,7 +51,7 @@ from hybridloop.emulator.model.program import BARRIER, MEASURE, RESET, JobInputE
 
 MAX_MEMORY_WORDS = 2**16
 READ_RESULT = frozenset(("__quantum__rt__read_result", "__quantum__qis__read_result__body"))
-_GEP_TYPE = re.compile(r"getelementptr (?:\w+ )*?((?:\[\d+ x )*\w+\]*), ")
+_GEP_TYPE = re.compile(r"getelementptr (?:\w+ ){0,5}?((?:\[\d+ x )*\w+\]*), ")
 _POINTER = re.compile(r"ptr (?:null|inttoptr \(i64 (-?\d+) to ptr\))")
 _ARRAY = re.compile(r"\[(\d+) x ")
 

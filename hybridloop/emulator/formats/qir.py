@@ -91,7 +91,9 @@ def _lines(blocks: dict[str, list[str]]) -> Iterator[str]:
 _CALL = re.compile(r"(?:tail |musttail |notail )?call (?:fastcc |ccc )?(\S+) @([\w.$]+)\((.*)\)(?: #\d+)?(?:, !.*)?")
 _DOUBLE = re.compile(r"double (\S+)")
 _LENGTH = re.compile(r"i64 (\d+),.*")
-_DEFINE = re.compile(r"^define [^@\n]*@(\"[^\"]*\"|[\w.$-]+)\(([^\n]*)\)([^\n]*)\{\n(.*?)^\}", re.MULTILINE | re.DOTALL)
+_DEFINE = re.compile(
+    r"^define [^@\n]*+@(\"[^\"\n]*+\"|[\w.$-]++)\(([^\n]*)\)([^\n){]*+)\{\n(.*?)(?:^\}|\Z)", re.MULTILINE | re.DOTALL
+)
 _ATTRIBUTES = re.compile(r"^attributes #(\d+) = \{([^\n]*)\}", re.MULTILINE)
 _REQUIRED = re.compile(r'"(?:required_)?num_(?:required_)?(qubits|results)"="(\d+)"')
 
