@@ -17,6 +17,7 @@ from hybridloop.local_stack import PrefectServer
 from tests.cli.shell_helpers import Shell
 from tests.conftest import Emulator
 from tests.prefect_server import own_environ, prefect_client
+from tests.waiting import PATIENCE_S
 
 DESCRIPTION = '''
 from pydantic import Field
@@ -128,7 +129,11 @@ def site(tmp_path: Path) -> Path:
         "their_algorithm-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: their-algorithm\nVersion: 1.0\n",
         "their_algorithm-1.0.dist-info/entry_points.txt": "[hybridloop.algorithms]\n"
         "uniform = their_algorithm.description:UNIFORM\n"
-        "broken = their_algorithm.nothing:HERE\n",
+        "broken = their_algorithm.nothing:HERE\n"
+        "leaves = their_algorithm.leaves:HERE\n"
+        "sleeps = their_algorithm.sleeps:HERE\n",
+        "their_algorithm/leaves.py": "raise SystemExit(0)\n",
+        "their_algorithm/sleeps.py": "import time\ntime.sleep(3600)\n",
     }
     for name, text in files.items():
         path = tmp_path / "site" / name
@@ -153,7 +158,7 @@ import sys
 import hybridloop as hl
 from hybridloop.cli import main
 from hybridloop.descriptions import ALGORITHMS
-assert [*ALGORITHMS][-1] == "uniform" and hl.uniform.__self__ is ALGORITHMS["uniform"]
+assert {"uniform", "broken"} < {*ALGORITHMS} and hl.uniform.__self__ is ALGORITHMS["uniform"]
 try:
     hl.uniform("petersen", shots=0)
 except hl.errors.InputError as error:
@@ -172,6 +177,30 @@ main()
     assert broken.startswith("algorithm: 'broken' of their-algorithm can't be loaded (ModuleNotFoundError")
     plan = json.loads("\n".join(document))
     assert (plan["rounds"]["expected"], plan["shots"]["expected"]) == (3, 150)
+
+
+@pytest.mark.slow
+def test_a_package_is_imported_where_it_is_named_and_can_neither_end_nor_stall_another_command(
+    site: Path, stack_environ: dict[str, str], emulator: Emulator
+) -> None:
+    theirs = with_the_package(stack_environ, site, emulator)
+    for command in ("runs list", "cost", "status", "limit list", "problems", "run --help", "run vqe --help", "config"):
+        done = theirs.run(*command.split())
+        assert done.returncode == 0, (command, done.stderr)
+        assert done.stdout or done.stderr, command
+    assert "sleeps" in theirs.run("run", "--help").stdout
+    ran = theirs.json("run", "vqe", "h2", "--seed", "7", "--precision", "0.05", "--run-key", "ours")
+    assert ran["status"] in ("converged", "finished")
+    for named in ("leaves", "broken"):
+        refused = theirs.run("run", named, "petersen")
+        assert refused.returncode == 2
+        assert f"'{named}' of their-algorithm can't be loaded" in refused.stderr
+        assert "Repair or remove their-algorithm." in refused.stderr
+    with theirs.start("plan", "sleeps", "petersen") as waiting:
+        assert waiting.stderr is not None
+        assert "their_algorithm.sleeps:HERE of their-algorithm is still being imported" in waiting.stderr.readline()
+        waiting.send_signal(signal.SIGINT)
+        assert waiting.wait(PATIENCE_S) == 130
 
 
 @pytest.mark.slow

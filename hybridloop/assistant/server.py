@@ -45,7 +45,7 @@ INSTRUCTIONS = (
     "that ended early, and pays nothing twice: give each run a run_key of your own."
 )
 _OFFERED = "target shots precision search layers seed max_cost max_jobs max_shots deadline".split()
-_FIELDS = {name: field for each in ALGORITHMS.values() for name, field in each.settings.model_fields.items()}
+_FIELDS = {name: field for each in ALGORITHMS.known for name, field in each.settings.model_fields.items()}
 _TYPES: Any = {
     name: (str | int | float | None, Field(None, description=_FIELDS[name].description)) for name in _OFFERED
 }

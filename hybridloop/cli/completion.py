@@ -81,9 +81,7 @@ def setting_names(incomplete: str) -> list[str]:
     from hybridloop.descriptions import ALGORITHMS
     from hybridloop.settings.failure_policy import FailurePolicy
 
-    names = dict.fromkeys(
-        name for each in ALGORITHMS.values() for name in each.settings.model_fields if name != "failure"
-    )
+    names = dict.fromkeys(name for each in ALGORITHMS.known for name in each.settings.model_fields if name != "failure")
     inner = [f"failure.{name}" for name in FailurePolicy.model_fields]
     return [f"{name}=" for name in _matching(incomplete, [*names, *inner])]
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 from hybridloop.data import TABLES, built_in_problem
 from hybridloop.data.synonyms import suggestion
-from hybridloop.descriptions import ALGORITHMS, Subject
+from hybridloop.descriptions import ALGORITHMS, Description, Subject
 from hybridloop.errors import InputError
 from hybridloop.inputs.validation import elsewhere
 
@@ -36,19 +36,44 @@ class GroupedCommands(TyperGroup):
 
 
 class AlgorithmGroup(TyperGroup):
-    """Command group with a command for each algorithm, which says so of a problem or a file in a command's place."""
+    """Command group with a command for each algorithm, which says so of a problem or a file in a command's place.
+
+    Another package's algorithm is imported when its command is given. `makers` has the maker of a command by the
+    group's name.
+    """
+
+    makers: ClassVar[dict[str, Callable[[Description], Any]]] = {}
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the commands' names, other packages' last."""
+        return [*super().list_commands(ctx), *(name for name in ALGORITHMS if name not in self.commands)]
+
+    def get_command(self, ctx: Any, name: str) -> Any:
+        """Return a command; of another package one that says so, until it is given."""
+        if name not in self.commands and name in ALGORITHMS:
+            return TyperCommand(name, short_help="Algorithm of another package.", callback=lambda: None)
+        return super().get_command(ctx, name)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         word = args[0]
-        if word not in self.commands:
+        if word not in self.commands and word not in ALGORITHMS:
             table = next((table for table in TABLES if built_in_problem(table, word) is not None), None)
             subject = None if table is None else (Subject.ENERGY, Subject.BINARY)[TABLES.index(table)]
             if subject is not None or Path(word).is_file():
-                usual = next((name for name, each in ALGORITHMS.items() if each.subject is subject), "ALGORITHM")
+                usual = next((each.name for each in ALGORITHMS.known if each.subject is subject), "ALGORITHM")
                 remedy = f"Give that first, one of {', '.join(self.commands)}: {ctx.command_path} {usual} {word}"
                 what = "a file" if subject is None else "a problem"
                 raise InputError("algorithm", f"{word} is {what}, and no algorithm", remedy)
+        if word not in self.commands and word in ALGORITHMS:
+            self.commands[word] = self.makers[str(self.name)](ALGORITHMS[word])
         return super().resolve_command(ctx, args)
+
+
+def command_of(add: Callable[[typer.Typer, Description], None], algorithm: Description) -> Any:
+    """Return the command that `add` adds to an application for an algorithm."""
+    alone = typer.Typer(pretty_exceptions_enable=False)
+    add(alone, algorithm)
+    return typer.main.get_command(alone)
 
 
 def heading_of(command: str) -> str:

@@ -40,5 +40,5 @@ def _as_given(name: str) -> str:
 
 @cache
 def _settings() -> frozenset[str]:
-    names = {name for each in ALGORITHMS.values() for name in each.settings.model_fields}
+    names = {name for each in ALGORITHMS.known for name in each.settings.model_fields}
     return frozenset(names | FailurePolicy.model_fields.keys()) - {"failure"}

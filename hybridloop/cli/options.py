@@ -79,7 +79,7 @@ def settings_options(model: type[RunSettings], *, only: Container[str] | None = 
 def resume_options() -> list[inspect.Parameter]:
     """Return the options of `runs resume`: all limits, and the goals of every algorithm, each as text or none."""
     options = settings_options(RunSettings, only=LIMITS)
-    for algorithm in ALGORITHMS.values():
+    for algorithm in ALGORITHMS.known:
         known = {option.name for option in options}
         options += settings_options(algorithm.settings, only={*goals_of(algorithm.settings)} - known)
     return [_as_text(option) if option.name in {*CAPS, "deadline"} else option for option in options]

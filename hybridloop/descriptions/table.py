@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
 
@@ -16,12 +15,16 @@ from hybridloop.descriptions.scan import SCAN, ScanSettings, scan
 from hybridloop.descriptions.sqd import SQD, SqdSettings, sqd
 from hybridloop.descriptions.vqe import VQE, VqeSettings, vqe
 from hybridloop.errors import InputError
+from hybridloop.runtime.guarded_import import LOADING, load_guarded
 
 GROUP = "hybridloop.algorithms"  # of entry points, each of which leads to a Description of the same name
 
 
 class Algorithms(Mapping[str, Description]):
-    """Descriptions by name, ours first. Entry points are read when a name of ours does not answer the question."""
+    """Descriptions by name, ours first, then those of other packages, which are imported when they are asked for.
+
+    The names come from the entry points alone. What needs all descriptions takes those that are `known`.
+    """
 
     def __init__(self, *ours: Description) -> None:
         self._ours = {description.name: description for description in ours}
@@ -34,15 +37,20 @@ class Algorithms(Mapping[str, Description]):
             found = self._others[name] = _load(self._entry_points[name])
         return found
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._ours or name in self._entry_points
+
     def __iter__(self) -> Iterator[str]:
-        """Yield the names, without those of packages that can't be used."""
         yield from self._ours
-        for name in self._entry_points:
-            with suppress(InputError):
-                yield self[name].name
+        yield from self._entry_points
 
     def __len__(self) -> int:
-        return sum(1 for _ in self)
+        return len(self._ours) + len(self._entry_points)
+
+    @property
+    def known(self) -> tuple[Description, ...]:
+        """Descriptions of ours, and of the others that this process has asked for."""
+        return (*self._ours.values(), *self._others.values())
 
     @cached_property
     def _entry_points(self) -> dict[str, EntryPoint]:
@@ -52,8 +60,8 @@ class Algorithms(Mapping[str, Description]):
 def _load(entry: EntryPoint) -> Description:
     package = "a package" if entry.dist is None else entry.dist.name
     try:
-        found = entry.load()
-    except Exception as error:  # a package may raise any error when it is imported
+        found = load_guarded(entry, package)
+    except LOADING as error:
         problem = f"{entry.name!r} of {package} can't be loaded ({type(error).__name__}: {error})"
         raise InputError("algorithm", problem, f"Repair or remove {package}.") from error
     if not isinstance(found, Description) or found.name != entry.name:

@@ -156,7 +156,7 @@ def _variables(environ: Mapping[str, str]) -> list[tuple[str, list[str]]]:
 
 def _names() -> frozenset[str]:
     """Return all names that may come first in a path: settings of any algorithm, and algorithms."""
-    return frozenset({*ALGORITHMS, *(name for each in ALGORITHMS.values() for name in each.settings.model_fields)})
+    return frozenset({*ALGORITHMS, *(name for each in ALGORITHMS.known for name in each.settings.model_fields)})
 
 
 def _is_setting(algorithm: str, name: str) -> bool:

@@ -85,7 +85,7 @@ def _suggestion(name: str, model: type[BaseModel]) -> str:
 def elsewhere(name: str) -> str:
     """Return a sentence with the algorithms that have a setting; empty if none has it."""
     setting = setting_of(name)
-    others = [other.name for other in ALGORITHMS.values() if setting in other.settings.model_fields]
+    others = [other.name for other in ALGORITHMS.known if setting in other.settings.model_fields]
     return f"{'It' if setting == name else setting} is a setting of {', '.join(others)}." if others else ""
 
 

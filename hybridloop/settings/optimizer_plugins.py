@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from hybridloop.data.objects import OBJECT
 from hybridloop.errors import InputError
+from hybridloop.runtime.guarded_import import LOADING, load_guarded
 
 if TYPE_CHECKING:
     from hybridloop.algorithms.optimizers.registry import OptimizerSpec
@@ -88,8 +89,8 @@ def find_optimizer(name: str) -> OptimizerSpec:
         raise InputError("optimizer", f"there is no optimizer {name!r}", suggest_optimizer(name, list(OPTIMIZERS)))
     package = package_of(entry)
     try:
-        spec = entry.load()
-    except Exception as error:  # a plug-in's module may raise any error when it is imported
+        spec = load_guarded(entry, package)
+    except LOADING as error:
         problem = f"{name!r} of {package} can't be loaded ({type(error).__name__}: {error})"
         raise InputError("optimizer", problem, f"Repair or remove {package}, or choose another optimizer.") from error
     if not isinstance(spec, OptimizerSpec):

@@ -107,7 +107,7 @@ def check_settings(environ: Mapping[str, str]) -> CheckResult:
     from hybridloop.inputs.sources import DEFAULT, overview, unknown_variables
 
     try:
-        rows = overview(ALGORITHMS, environ)
+        rows = overview([each.name for each in ALGORITHMS.known], environ)
     except InputError as error:
         return wrong("settings", error.happened, error.remedy or "`hybridloop config` lists all settings.")
     if unknown := unknown_variables(environ):

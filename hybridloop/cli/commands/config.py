@@ -32,7 +32,7 @@ def config(
     """
     from hybridloop.inputs.sources import overview, unknown_variables
 
-    shown = list(ALGORITHMS) if algorithm is None else [_known(algorithm)]
+    shown = [each.name for each in ALGORITHMS.known] if algorithm is None else [_known(algorithm)]
     rows, places, unknown = overview(shown), _places(), unknown_variables()
     if json:
         print_json({"places": places, "settings": rows, "unknown_variables": unknown})

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Annotated, Any
 
 import typer
 
 from hybridloop.cli.commands.run import Config, Set, command_class, problem_argument
-from hybridloop.cli.help import HELP_ALL, AlgorithmGroup
+from hybridloop.cli.help import HELP_ALL, AlgorithmGroup, command_of
 from hybridloop.cli.options import input_options, read_input, with_options
 from hybridloop.cli.output import AsJson, Workspace, print_json, print_line, print_message
 from hybridloop.descriptions import ALGORITHMS, Description
@@ -139,7 +140,10 @@ def _print(done: Iterable[str]) -> None:
         print_line(sentence)
 
 
-for _algorithm in ALGORITHMS.values():
-    app.command(_algorithm.name, cls=command_class(_algorithm, "cron work_pool notify name"))(
-        _deploy_command(_algorithm)
-    )
+def _add(to: typer.Typer, algorithm: Description) -> None:
+    to.command(algorithm.name, cls=command_class(algorithm, "cron work_pool notify name"))(_deploy_command(algorithm))
+
+
+for _algorithm in ALGORITHMS.known:
+    _add(app, _algorithm)
+AlgorithmGroup.makers["deploy"] = partial(command_of, _add)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any
 
 import typer
 
 from hybridloop.cli.commands.run import Config, Set, command_class, problem_argument
-from hybridloop.cli.help import HELP_ALL, AlgorithmGroup
+from hybridloop.cli.help import HELP_ALL, AlgorithmGroup, command_of
 from hybridloop.cli.option_names import with_options_named
 from hybridloop.cli.options import input_options, read_input, with_options
 from hybridloop.cli.output import AsJson, Workspace, print_json, print_text
@@ -68,5 +69,10 @@ def _plan_command(algorithm: Description) -> Callable[..., None]:
     return with_options(plan, [*input_options(algorithm.settings), HELP_ALL])
 
 
-for _algorithm in ALGORITHMS.values():
-    app.command(_algorithm.name, cls=command_class(_algorithm, "compare"))(_plan_command(_algorithm))
+def _add(to: typer.Typer, algorithm: Description) -> None:
+    to.command(algorithm.name, cls=command_class(algorithm, "compare"))(_plan_command(algorithm))
+
+
+for _algorithm in ALGORITHMS.known:
+    _add(app, _algorithm)
+AlgorithmGroup.makers["plan"] = partial(command_of, _add)

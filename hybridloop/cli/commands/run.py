@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +11,7 @@ import typer
 from typer.core import TyperCommand
 
 from hybridloop.cli.completion import binary_problems, energy_problems, molecules, run_keys, setting_names
-from hybridloop.cli.help import HELP_ALL, AlgorithmGroup, brief_command
+from hybridloop.cli.help import HELP_ALL, AlgorithmGroup, brief_command, command_of
 from hybridloop.cli.options import input_options, read_input, with_options
 from hybridloop.cli.output import AsJson, Quiet, RequirePrefect, Workspace, print_message
 from hybridloop.cli.progress import show_progress
@@ -128,5 +129,10 @@ def _no_line(text: str) -> None:
     """Show nothing of a quiet run."""
 
 
-for _algorithm in ALGORITHMS.values():
-    app.command(_algorithm.name, cls=command_class(_algorithm, "run_key"))(_run_command(_algorithm))
+def _add(to: typer.Typer, algorithm: Description) -> None:
+    to.command(algorithm.name, cls=command_class(algorithm, "run_key"))(_run_command(algorithm))
+
+
+for _algorithm in ALGORITHMS.known:
+    _add(app, _algorithm)
+AlgorithmGroup.makers["run"] = partial(command_of, _add)

@@ -31,7 +31,7 @@ def kinds_of(algorithm: str) -> dict[str, Draw]:
 
 def all_kinds() -> tuple[str, ...]:
     """Return the kinds of plots of all algorithms."""
-    return tuple(dict.fromkeys(kind for algorithm in ALGORITHMS for kind in kinds_of(algorithm)))
+    return tuple(dict.fromkeys(kind for each in ALGORITHMS.known for kind in kinds_of(each.name)))
 
 
 def available_kinds(run: StoredRun) -> tuple[str, ...]:

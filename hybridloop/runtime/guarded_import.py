@@ -1,0 +1,28 @@
+"""Import of another package's entry point: what it raises is caught by its caller, and that it takes long is said."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from importlib.metadata import EntryPoint
+from typing import Any
+
+LOADING = (Exception, SystemExit)  # a package may raise any error when it is imported, and may mean to end the program
+SLOW_S = 10.0
+
+_log = logging.getLogger(__name__)
+
+
+def load_guarded(entry: EntryPoint, package: str) -> Any:
+    """Return what an entry point leads to; after `SLOW_S` a warning says that it is still being imported.
+
+    Raises whatever the package raises: one of `LOADING`, or KeyboardInterrupt.
+    """
+    text = "%s of %s is still being imported after %.0f s; Ctrl-C ends the wait, and removing the package avoids it"
+    timer = threading.Timer(SLOW_S, _log.warning, (text, entry.value, package, SLOW_S))
+    timer.daemon = True
+    timer.start()
+    try:
+        return entry.load()
+    finally:
+        timer.cancel()
