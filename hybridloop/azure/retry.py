@@ -5,7 +5,9 @@ This is the only retry layer: the retries of the SDK and of the storage library 
 
 from __future__ import annotations
 
+import logging
 import threading
+import time
 from collections.abc import Callable, Set
 from typing import TypeVar
 
@@ -21,6 +23,10 @@ FIRST_WAIT_S = 0.2
 LONGEST_WAIT_S = 10.0
 RETRY_AFTER_CAP_S = 30.0
 TOO_MANY_REQUESTS = 429
+SILENT_S = 80.0  # after which a service that gives no answer is not asked again: an attempt takes up to 30 s
+SAID_S = 25.0  # after which its user hears of it
+SAID_EVERY_S = 60.0
+_last_said = -SAID_EVERY_S
 
 T = TypeVar("T")
 _jitter = tenacity.wait_random_exponential(multiplier=FIRST_WAIT_S, max=LONGEST_WAIT_S)  # full jitter
@@ -42,7 +48,19 @@ def _report_retry(state: tenacity.RetryCallState) -> None:
     if error.status == TOO_MANY_REQUESTS:
         kind, why = "service.throttled", "the service throttles requests (429)"
     facts = {"status": error.status, "wait_s": round(wait_s, 3)}
-    report(kind, f"{why}; sent again in {wait_s:.1f} s", facts)
+    level, silent_s = logging.INFO, state.seconds_since_start or 0.0
+    if error.kind is FailureKind.UNREACHABLE and silent_s >= SAID_S and _may_say():
+        level, why = logging.WARNING, f"the service has not answered for {silent_s:.0f} s"
+    report(kind, f"{why}; sent again in {wait_s:.1f} s", facts, level=level)
+
+
+def _may_say() -> bool:
+    """Return True once a minute: many requests wait for a silent service at once."""
+    global _last_said
+    may_say = time.monotonic() - _last_said >= SAID_EVERY_S
+    if may_say:
+        _last_said = time.monotonic()
+    return may_say
 
 
 def call_with_retries(
@@ -56,16 +74,24 @@ def call_with_retries(
     """Return the call's value; retry it after a transient failure, with at most `attempts` attempts in all.
 
     Only for calls that are safe to repeat: reads, writes under an id that we chose, closing. A Retry-After header
-    is honoured up to 30 s. Once `stop` is set there is no further attempt. Raises the last RequestFailed.
+    is honoured up to 30 s. Once `stop` is set, or a service has been silent for `SILENT_S`, there is no further
+    attempt. Raises the last RequestFailed.
     """
+    began = clock.now()
+
+    def is_silent(state: tenacity.RetryCallState) -> bool:
+        error = state.outcome.exception() if state.outcome else None
+        is_unreachable = isinstance(error, RequestFailed) and error.kind is FailureKind.UNREACHABLE
+        return is_unreachable and clock.now() - began >= SILENT_S
 
     def wait(seconds: float) -> None:
         clock.wait(stop, seconds)
 
+    limits = tenacity.stop_any(tenacity.stop_after_attempt(attempts), tenacity.stop_when_event_set(stop))
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception(lambda error: isinstance(error, RequestFailed) and error.kind in transient),
         wait=_wait,
-        stop=tenacity.stop_any(tenacity.stop_after_attempt(attempts), tenacity.stop_when_event_set(stop)),
+        stop=lambda state: limits(state) or is_silent(state),
         sleep=wait,
         before_sleep=_report_retry,
         reraise=True,

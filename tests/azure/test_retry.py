@@ -1,18 +1,28 @@
 """Retries against an HTTP server with scripted answers: number of requests, waits, and the final error."""
 
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from hybridloop.azure import retry
 from hybridloop.azure.client import ServiceClient
-from hybridloop.azure.retry import ATTEMPTS, RETRY_AFTER_CAP_S
+from hybridloop.azure.retry import ATTEMPTS, ATTEMPTS_IN_RUN, RETRY_AFTER_CAP_S
 from hybridloop.azure.workspace import LocalService, connect
-from hybridloop.errors import AccessDenied, ServiceBusy, ServiceError, ServiceRefused, SessionEnded
+from hybridloop.errors import (
+    AccessDenied,
+    ServiceBusy,
+    ServiceError,
+    ServiceRefused,
+    ServiceUnreachable,
+    SessionEnded,
+)
+from hybridloop.runtime.clock import RealClock
 from tests.session_helpers import open_run_session
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
@@ -207,3 +217,19 @@ def test_no_signature_reaches_a_log_or_an_error(scripted: ScriptedService, caplo
         scripted.service.upload(f"http://127.0.0.1:{scripted.port}/c/c?sv=1&sig=canary-sig", b"program")
     assert "canary-sig" not in caplog.text + str(caught.value) + repr(caught.value)
     assert "sig=REDACTED" in caplog.text
+
+
+def test_a_service_that_gives_no_answer_is_named_and_is_not_waited_for_eleven_times(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(retry, "SILENT_S", 1.0)
+    monkeypatch.setattr(retry, "SAID_S", 0.2)
+    monkeypatch.setattr(retry, "_last_said", -retry.SAID_EVERY_S)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        workspace = connect(LocalService(f"http://127.0.0.1:{silent.getsockname()[1]}/", "k"))
+        service = ServiceClient(workspace, RealClock(), threading.Event(), read_timeout_s=0.3)
+        with closing(service), pytest.raises(ServiceUnreachable), caplog.at_level("INFO", "hybridloop.run"):
+            service.find_job(SESSION)
+    sent = [line for line in caplog.messages if "sent again in" in line]
+    assert 1 < len(sent) + 1 < ATTEMPTS_IN_RUN
+    assert len([line for line in sent if "the service has not answered for" in line]) == 1

@@ -14,6 +14,7 @@ from typing import Any
 
 from hybridloop.emulator.simulation.protocol import GRANTED, NEEDS, PREFIX_BYTES, REFUSED, pack_frame, unpack_lengths
 
+READY_S = 120.0  # until a process has imported Aer, which takes a second on an idle machine
 IDLE_LIMIT_S = 30.0  # an idle process keeps 55 MB, and another takes a second to start
 MOST_THREADS = 16  # of a simulation: each has a stack and an arena in the limit of address space
 # Qiskit's allocator (mimalloc) would reserve 1 GiB in advance, which the limit of address space would not count
@@ -128,10 +129,11 @@ class WorkerProcess:
         # the task, then memory for each of its simulations, until the reply
         acquired, left_s, loop = 0, self._time_limit_s, asyncio.get_running_loop()
         try:
-            await _send(process, header, data)
-            if not self._is_ready:
-                await _receive(process)
-                self._is_ready = True
+            async with asyncio.timeout(None if self._is_ready else READY_S):
+                await _send(process, header, data)
+                if not self._is_ready:
+                    await _receive(process)
+                    self._is_ready = True
             while True:
                 began = loop.time()
                 async with asyncio.timeout(left_s):
@@ -148,7 +150,7 @@ class WorkerProcess:
                 await _send(process, json.dumps(answer).encode(), b"")
         except TimeoutError as error:
             await self.stop()
-            raise TimeLimitReached from error
+            raise (TimeLimitReached if self._is_ready else WorkerDied) from error
         except (asyncio.IncompleteReadError, ConnectionError) as error:
             await process.wait()
             raise WorkerDied from error
