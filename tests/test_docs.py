@@ -40,6 +40,7 @@ OF_ALL_PAGES = "emulator ledger"  # it counts the jobs of all pages, which share
 SNIPPETS_OF = [page for page in PAGES if page not in (OF_THE_SERVICE, OF_DEPLOYING)]
 SERVERS = (
     "emulator start",
+    "metrics --listen",
     "worker",
 )  # these run until they are stopped; the service's own tests start it with every option
 IN_EVERY_RUN = ("README",)  # the main job, a cap, a resume, a report; the others take a minute

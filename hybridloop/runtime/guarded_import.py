@@ -16,7 +16,7 @@ _log = logging.getLogger(__name__)
 def load_guarded(entry: EntryPoint, package: str) -> Any:
     """Return what an entry point leads to; after `SLOW_S` a warning says that it is still being imported.
 
-    Raises whatever the package raises: one of `LOADING`, or KeyboardInterrupt.
+    Raises what the package raises: one of `LOADING`, or KeyboardInterrupt.
     """
     text = "%s of %s is still being imported after %.0f s; Ctrl-C ends the wait, and removing the package avoids it"
     timer = threading.Timer(SLOW_S, _log.warning, (text, entry.value, package, SLOW_S))
