@@ -100,7 +100,7 @@ pictures: .venv/ready ## make the pictures of the README and the outputs of the 
 	@$(BIN)/python -m docs._execute
 
 bench: .venv/ready ## run the benchmarks and compare their figures with the bounds
-	@missed=0; for name in startup submission far replay service live orchestration sweep accuracy; do \
+	@missed=0; for name in startup submission far replay many_runs service live orchestration sweep accuracy; do \
 		echo "# benchmarks.$$name"; $(BIN)/python -m "benchmarks.$$name" || missed=1; done; exit $$missed
 
 bench-growth: .venv/ready ## draw how time and memory grow with jobs, rounds, runs and points (ten minutes)

@@ -227,7 +227,7 @@ def test_an_ended_session_is_not_joined_and_its_jobs_are_named(workspace: Worksp
 def test_an_editor_knows_all_keywords_of_an_algorithm(algorithm: str) -> None:
     function = getattr(hl, algorithm)
     (typed,) = get_args(get_type_hints(function, None, {"RunResult": RunResult})["options"])  # for type checkers only
-    also = {"run_key", "on", "host", "workspace", "on_progress", "callback", "format"}
+    also = {"run_key", "on", "host", "require_prefect", "workspace", "on_progress", "callback", "format"}
     if ALGORITHMS[algorithm].is_on_molecules:  # of a geometry, which becomes a molecule's text
         also |= set(OF_GEOMETRY)
     assert typed.__optional_keys__ == set(ALGORITHMS[algorithm].settings.model_fields) | also

@@ -177,6 +177,8 @@ def _resume(
     if plan:
         if unit is not None:
             raise InputError("--unit", "a plan has no energy", "Leave it out.")
+        if require_prefect:
+            raise InputError("--require-prefect", "a plan starts nothing", "Leave it out.")
         with show_stages():
             missing = api.plan_resume(run, given, workspace=workspace)
         if json:

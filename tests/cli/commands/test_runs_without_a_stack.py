@@ -124,9 +124,10 @@ def test_no_option_of_a_resume_is_ignored(runs: Hybridloop, journal: Journal) ->
         later = runs("resume", "ended", "--later", *given)
         assert later.code == 2
         assert "--later" in later.err
-    for more in (["--plan"], ["--unit", "eV"], ["--workspace", "prod"]):
+    for more in (["--plan"], ["--unit", "eV"], ["--workspace", "prod"], ["--require-prefect"]):
         assert runs("resume", "ended", "--later", *more).code == 2
-    assert runs("resume", "ended", "--plan", "--unit", "eV").code == 2
+    for more in (["--unit", "eV"], ["--require-prefect"]):
+        assert runs("resume", "ended", "--plan", *more).code == 2
 
 
 def test_a_goal_of_a_run_that_has_not_ended_is_refused(runs: Hybridloop, journal: Journal) -> None:
