@@ -135,7 +135,8 @@ def _derived(run: StoredRun, prepared: Prepared, outcome: Outcome) -> RunResult:
         **effort_in(record, rounds, run.pings, run.sessions),
     )
     extensions = [run.events[place] for place in extensions_in(run.events)]
-    return result.with_outcome(of_whole_run(prepared.judge(outcome), result, len(rounds), extensions))
+    whole = result.with_outcome(of_whole_run(prepared.judge(outcome), result, len(rounds), extensions))
+    return RunResult.from_dict(json.loads(whole.to_json()))  # as the stored one was read
 
 
 def verify_revisions(run: StoredRun) -> list[Verification]:

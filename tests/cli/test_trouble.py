@@ -49,9 +49,11 @@ def test_a_run_at_an_unreachable_workspace_says_that_nothing_was_spent(
 def test_an_unreachable_prefect_server_is_named_and_no_session_is_opened(
     nowhere: str, at_workspace: WorkspaceShell
 ) -> None:
-    run = at_workspace.shell.with_variables(PREFECT_API_URL=f"{nowhere}api").run("run", "vqe", "h2")
+    away = at_workspace.shell.with_variables(PREFECT_API_URL=f"{nowhere}api")
+    run = away.run("run", "vqe", "h2", "--require-prefect")
     assert (run.returncode, run.stdout) == (1, "")
-    assert f"the Prefect server at {nowhere}api failed" in run.stderr
+    assert f"Prefect's server at {nowhere}api" in run.stderr
+    assert "has not answered for 30 s. No run was affected." in run.stderr
     assert "Traceback" not in run.stderr
     assert at_workspace.session_statuses() == []
 
