@@ -91,7 +91,9 @@ def verify_run(run: StoredRun, *, is_earlier: bool = False) -> Verification:
     changed = changed_versions(record.versions, versions())
     there, here = stored.as_dict(), derived.as_dict()
     left = {*stated_fields()}
-    if changed.keys() & _OWN or is_earlier:
+    # what a cap's end is called depends on amounts that are not reserved again
+    was_capped = bool(stored.larger_cap) and run.settings.caps != Caps()
+    if changed.keys() & _OWN or is_earlier or was_capped:
         left |= _TEXTS | (_EFFORT if is_earlier else frozenset())
         there, here = _without_texts(there), _without_texts(here)
     differences = tuple(name for name in here if name not in left and not is_same(there[name], here[name]))
