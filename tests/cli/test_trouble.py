@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from hybridloop.journal import open_journal
+from hybridloop.journal.held_run import NOT_MADE
 from hybridloop.local_stack import PrefectServer
 from tests.cli.shell_helpers import CommandResult, Shell, WorkspaceShell, connection_string
 from tests.conftest import SUBSCRIPTION, Emulator
@@ -56,6 +58,21 @@ def test_an_unreachable_prefect_server_is_named_and_no_session_is_opened(
     assert "has not answered for 30 s. No run was affected." in run.stderr
     assert "Traceback" not in run.stderr
     assert at_workspace.session_statuses() == []
+
+
+@pytest.mark.slow
+@pytest.mark.claim("it is away at the start")
+def test_a_run_begins_without_a_server_that_is_away_and_keeps_its_end_for_it(
+    nowhere: str, at_workspace: WorkspaceShell
+) -> None:
+    away = at_workspace.shell.with_variables(PREFECT_API_URL=f"{nowhere}api")
+    run = away.run("run", "vqe", "h2", "--seed", "7", "--precision", "0.05", "--run-key", "begun-alone")
+    assert run.returncode in (0, 4), run.stderr
+    assert "has not answered for 30 s: the run goes on without it, and its page gets the end later" in run.stderr
+    assert "Traceback" not in run.stderr
+    with open_journal(away.environ) as journal:
+        uid = journal.run("begun-alone").uid
+        assert [(end.run_uid, end.starts) for end in journal.untold_ends()] == [(uid, NOT_MADE)]
 
 
 @pytest.mark.slow
