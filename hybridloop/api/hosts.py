@@ -52,7 +52,10 @@ def do_run(
                 announce("beginning the run in Prefect")
                 result = run_order(run.order, sdk_workspace, block, view, run)
         except PrefectAway as away:
-            if require_prefect or block is not None or run.settings.session_slots is not None:
+            from hybridloop.azure.workspace import is_resource_id
+
+            is_saved = block is not None and not is_resource_id(block)
+            if require_prefect or is_saved or run.settings.session_slots is not None:
                 raise
             result = _do_untold(run, workspace, view, away)
     if view.feed is not None:
@@ -65,7 +68,7 @@ def _do_untold(run: Run, workspace: str | Any | None, view: View, away: PrefectA
     from hybridloop.flows.lifecycle.host import UntoldHost, told_later_id
 
     show_warnings()
-    _log.warning("%s: the run goes on without it, and its page gets the end later", away.happened)
+    _log.warning("%s: the run continues without it, and its page gets the end later", away.happened)
     try:
         return _do_plainly(run, workspace, view, UntoldHost())
     finally:

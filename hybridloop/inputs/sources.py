@@ -30,7 +30,7 @@ from hybridloop.settings import RunSettings
 PREFIX = "HYBRIDLOOP_"
 # Variables that are no settings of a run; those of the emulator's command line begin with EMULATOR.
 NO_SETTINGS = frozenset(
-    {"HOME", "JOURNAL", "JOURNAL_PASSWORD_FILE", "JOURNAL_WAIT_S", "LOCAL_SERVICE", "CRASH_AT", "STACK_PART"}
+    {"HOME", "JOURNAL", "JOURNAL_PASSWORD_FILE", "JOURNAL_WAIT_S", "LOCAL_SERVICE", "LOG", "CRASH_AT", "STACK_PART"}
 )
 _TEXTS = {"ansatz": circuit_text, "observables": operator_texts}  # what turns files and objects into text
 CALL, DEFAULT = "the call", "default"

@@ -5,6 +5,7 @@ Names follow Prometheus' conventions (https://prometheus.io/docs/practices/namin
 
 from __future__ import annotations
 
+import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -118,9 +119,11 @@ def serving_metrics(host: str, port: int, now: Callable[[], float] = time.time) 
     Raises InputError where the address can't be had.
     """
 
+    is_loopback = host in ("localhost", "::1") or host.startswith("127.")
+
     def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
         status, body, kind = "200 OK", b"", CONTENT_TYPE_LATEST
-        if host in ("127.0.0.1", "::1") and environ.get("HTTP_HOST", "").rpartition(":")[0] not in LOOPBACK:
+        if is_loopback and environ.get("HTTP_HOST", "").rpartition(":")[0] not in LOOPBACK:
             status, body, kind = "403 Forbidden", b"The Host header does not name this server.\n", "text/plain"
         elif environ["REQUEST_METHOD"] != "GET" or environ["PATH_INFO"] != "/metrics":
             status, body, kind = "404 Not Found", b"GET /metrics\n", "text/plain"
@@ -134,7 +137,8 @@ def serving_metrics(host: str, port: int, now: Callable[[], float] = time.time) 
         return [body]
 
     try:
-        server = make_server(host, port, app, server_class=_Server, handler_class=_Quiet)
+        kind = _Server6 if ":" in host else _Server
+        server = make_server(host, port, app, server_class=kind, handler_class=_Quiet)
     except OSError as error:
         raise InputError("--listen", f"{host}:{port} can't be had ({error.strerror})", "Give another one.") from error
     with server:
@@ -143,6 +147,10 @@ def serving_metrics(host: str, port: int, now: Callable[[], float] = time.time) 
 
 class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
+
+
+class _Server6(_Server):
+    address_family = socket.AF_INET6
 
 
 class _Quiet(WSGIRequestHandler):

@@ -46,6 +46,11 @@ def test_what_a_command_says_is_json_too(tmp_path: Path) -> None:
     assert line["message"].startswith("run: there is no run 'nothing'")
 
 
+def test_the_variable_is_none_of_a_setting(tmp_path: Path) -> None:
+    shell = Shell({**own_environ(tmp_path), "HYBRIDLOOP_LOG": "json"})
+    assert shell.json("config")["unknown_variables"] == []
+
+
 @pytest.mark.parametrize("text", ["xml", "1"])
 def test_a_format_that_there_is_not_is_refused(text: str, tmp_path: Path) -> None:
     refused = Shell({**own_environ(tmp_path), "HYBRIDLOOP_LOG": text}).run("runs", "list")

@@ -93,7 +93,7 @@ def test_a_run_that_starts_while_the_server_is_away_and_is_killed_once_has_one_f
         assert killed.returncode == -signal.SIGKILL, killed.stderr
         done = at.shell.run(*command)
     assert done.returncode == 0, done.stderr
-    assert f"has not answered for {beside.START_S:.0f} s: the run goes on without it" in done.stderr
+    assert f"has not answered for {beside.START_S:.0f} s: the run continues without it" in done.stderr
     assert "Traceback" not in done.stderr
     assert set(at.session_statuses()) <= {"Succeeded", "TimedOut"}
     (shown,) = told(server, at, f"cron-{how}")

@@ -68,7 +68,7 @@ def test_a_run_begins_without_a_server_that_is_away_and_keeps_its_end_for_it(
     away = at_workspace.shell.with_variables(PREFECT_API_URL=f"{nowhere}api")
     run = away.run("run", "vqe", "h2", "--seed", "7", "--precision", "0.05", "--run-key", "begun-alone")
     assert run.returncode in (0, 4), run.stderr
-    assert "has not answered for 30 s: the run goes on without it, and its page gets the end later" in run.stderr
+    assert "has not answered for 30 s: the run continues without it, and its page gets the end later" in run.stderr
     assert "Traceback" not in run.stderr
     with open_journal(away.environ) as journal:
         uid = journal.run("begun-alone").uid

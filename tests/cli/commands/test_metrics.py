@@ -120,8 +120,8 @@ def test_a_journal_on_a_server_has_a_size() -> None:
 
 
 @contextmanager
-def listening(environ: Mapping[str, str]) -> Iterator[int]:
-    with environment(environ), serving_metrics("127.0.0.1", 0) as server:
+def listening(environ: Mapping[str, str], host: str = "127.0.0.1") -> Iterator[int]:
+    with environment(environ), serving_metrics(host, 0) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
@@ -138,8 +138,9 @@ def get(port: int, path: str = "/metrics", method: str = "GET", **headers: str) 
     return reply.status, reply.read().decode()
 
 
-def test_they_are_served_to_this_machine_alone(at: WorkspaceShell) -> None:
-    with listening(at.shell.environ) as port:
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_they_are_served_to_this_machine_alone(host: str, at: WorkspaceShell) -> None:
+    with listening(at.shell.environ, host) as port:
         status, text = get(port)
         assert (status, labelled(samples(text), "hybridloop_runs", "status")["interrupted"]) == (200, 1)
         assert get(port, Host=f"evil.example:{port}")[0] == 403
