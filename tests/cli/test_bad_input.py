@@ -30,6 +30,12 @@ def uncoupled_orbitals(count: int) -> str:
     return "\n".join([*lines, " 0.0 0 0 0 0", ""])
 
 
+@pytest.fixture(autouse=True)
+def _on_any_load(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep a preparation out of the journal that takes long, as on a busy machine, and is then refused."""
+    monkeypatch.setattr("hybridloop.flows.lifecycle.begin.RECORDED_AFTER_S", 600.0)
+
+
 def refused(result: CommandResult, home: Path) -> str:
     """Return the message; assert what is common to every refusal."""
     assert result.code == 2
@@ -290,8 +296,9 @@ def test_an_invalid_command_is_refused_in_plain_words(
 )
 @pytest.mark.parametrize("command", [("run", "vqe", "h2"), ("targets",), ("sessions", "list")])
 def test_an_invalid_connection_string_is_refused_and_not_repeated(
-    text: str, command: tuple[str, ...], run_command: Hybridloop, home: Path
+    text: str, command: tuple[str, ...], run_command: Hybridloop, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("hybridloop.flows.lifecycle.begin.RECORDED_AFTER_S", 0.0)
     message = refused(run_command(*command, AZURE_QUANTUM_CONNECTION_STRING=text), home)
     assert "AZURE_QUANTUM_CONNECTION_STRING: it is not a connection string" in message
     assert SECRET not in message

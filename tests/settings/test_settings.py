@@ -101,7 +101,7 @@ def test_every_setting_is_an_option_with_its_words_and_its_default(algorithm: st
     for name in BY_SET:
         fields.pop(name, None)  # some are those of one algorithm
         assert name not in options
-    assert len(options) <= 62  # beside `--help`
+    assert len(options) <= 63  # beside `--help`
     assert options["provider_option"].multiple
     assert fields.keys() <= options.keys()
     assert set(LIMITS) - BY_SET <= {value.name for value in options.values() if value.rich_help_panel == "Limits"}

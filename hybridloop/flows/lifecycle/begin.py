@@ -28,7 +28,7 @@ from hybridloop.runtime.json_cache import SIMULATIONS, restore_values, used_valu
 from hybridloop.runtime.stages import announce
 from hybridloop.targets import Target, recorded_target
 
-RECORDED_AFTER_S = 1.0  # of its preparation: simulations and the choice of groups may take minutes
+RECORDED_AFTER_S = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -120,8 +120,9 @@ def _preparing(new: RunRecord, place: Place) -> Iterator[Callable[[], RunRecord]
 
         def add() -> None:
             try:
+                located = place.locate(new)  # an invalid workspace is refused with nothing written
                 journal = held.enter_context(open_journal())
-                record = journal.add_run(place.locate(new))
+                record = journal.add_run(located)
                 holding = held.enter_context(hold_run(journal, record.uid))
                 holding.state = after(holding.state, Move.PREPARE)
                 journal.set_status(holding.lease, holding.state.value, "its circuit is being prepared")
