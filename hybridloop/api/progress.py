@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -15,12 +14,12 @@ from hybridloop.results.live import LiveFeed, LiveState
 from hybridloop.results.live_text import rows, title
 from hybridloop.results.statuses import status_after
 from hybridloop.runtime.stages import stages_to
+from hybridloop.runtime.text_table import facts_as_html
 
 if TYPE_CHECKING:
     from hybridloop.results.live import RoundUpdate
 
 UPDATE_INTERVAL_S = 0.5
-_CELL = "text-align:left;padding:0 1em 0 0"
 
 
 def combine_callbacks(
@@ -101,13 +100,7 @@ def _displayed(feed: LiveFeed) -> Iterator[None]:
 def _mime(state: LiveState) -> dict[str, str]:
     """Return the run as HTML, and as text for readers that show no HTML."""
     lines = list(rows(state))
-    table = "".join(
-        f'<tr><th scope="row" style="{_CELL};font-weight:normal;opacity:.7">{html.escape(name)}</th>'
-        f'<td style="{_CELL}">{html.escape(text)}</td></tr>'
-        for name, text in lines
-    )
-    caption = f'<caption style="{_CELL};font-weight:bold">{html.escape(title(state))}</caption>'
     return {
-        "text/html": f"<table>{caption}{table}</table>",
+        "text/html": facts_as_html(title(state), lines),
         "text/plain": "\n".join([title(state), *(f"{name:<8} {text}" for name, text in lines)]),
     }

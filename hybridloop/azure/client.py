@@ -32,7 +32,6 @@ from hybridloop.azure.request_errors import (
 )
 from hybridloop.azure.retry import ATTEMPTS, ATTEMPTS_IN_RUN, call_with_retries
 from hybridloop.azure.transport import (
-    READ_TIMEOUT_S,
     TRANSIENT,
     FailureKind,
     RequestFailed,
@@ -43,13 +42,13 @@ from hybridloop.errors import (
     AccessDenied,
 )
 from hybridloop.runtime.clock import Clock
+from hybridloop.runtime.waits import CLOSE_TIMEOUT_S, READ_TIMEOUT_S
 from hybridloop.targets import Target
 
 PAGE_SIZE = 100  # the service's own limit
 _FEW = 25  # on a page of jobs that may have many parameters each
 _NOT_SUBMITTED = "This request submitted no job and costs nothing."
 
-CLOSE_TIMEOUT_S = 5.0
 BRIEF_CLOSE = (2, 2.0)  # attempts, and their timeout in s, where a process is about to end
 RESULT_ATTEMPTS = 12  # a result may appear some time after its job succeeded: with the waits about a minute
 MAX_PAGES = 10_000  # of a list

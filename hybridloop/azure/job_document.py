@@ -9,7 +9,7 @@ from typing import Any
 from hybridloop.azure.addresses import origin_of
 from hybridloop.azure.redaction import foreign_text
 from hybridloop.azure.transport import FailureKind, RequestFailed
-from hybridloop.runtime.messages import escape_control
+from hybridloop.runtime.escaping import escape_line
 
 INPUT_BLOB = "inputData"
 OUTPUT_BLOBS = ("outputData", "rawOutputData")  # of a result in the service's own format, and in the provider's
@@ -67,7 +67,7 @@ def checked_item(item: Mapping[str, Any]) -> dict[str, Any]:
     `errorData` becomes None or an object with `code` and `message`, each text or None.
     """
     wrong = {key: None for key, kind in _KINDS.items() if key in item and not isinstance(item[key], kind)}
-    texts = {key: escape_control(value) for key, value in item.items() if isinstance(value, str)}
+    texts = {key: escape_line(value) for key, value in item.items() if isinstance(value, str)}
     error = {"errorData": _error_data(item["errorData"])} if "errorData" in item else {}
     return {**item, **texts, **wrong, **error}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 
-from hybridloop.runtime.messages import escape_control
+from hybridloop.runtime.escaping import escape_line
 
 _SIGNATURE = re.compile(r"(?i)\b(sig|signature|accountkey|apikey|api-key)=[^&\s;\"']+")
 
@@ -18,8 +18,8 @@ def redact(text: str) -> str:
 
 
 def foreign_text(text: str, longest: int) -> str:
-    """Return a text of the service, cut at so many characters, that is safe to print."""
-    return escape_control(redact(text[:longest]))
+    """Return a text of the service, cut at so many characters, that is safe to print: one line."""
+    return escape_line(" ".join(redact(text[:longest]).split()))
 
 
 class _SecretFilter(logging.Filter):

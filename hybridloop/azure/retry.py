@@ -16,15 +16,13 @@ import tenacity
 from hybridloop.azure.transport import TRANSIENT, FailureKind, RequestFailed
 from hybridloop.runtime.clock import Clock
 from hybridloop.runtime.run_events import report
+from hybridloop.runtime.waits import RETRY_AFTER_CAP_S, SERVICE_SILENT_S, SILENCE_SAID_S
 
 ATTEMPTS = 5  # of calls for which a user waits
 ATTEMPTS_IN_RUN = 11  # of calls within a run: about 40 s in all
 FIRST_WAIT_S = 0.2
 LONGEST_WAIT_S = 10.0
-RETRY_AFTER_CAP_S = 30.0
 TOO_MANY_REQUESTS = 429
-SILENT_S = 80.0  # after which a service that gives no answer is not asked again: an attempt takes up to 30 s
-SAID_S = 25.0  # after which its user hears of it
 SAID_EVERY_S = 60.0
 _last_said = -SAID_EVERY_S
 
@@ -49,7 +47,7 @@ def _report_retry(state: tenacity.RetryCallState) -> None:
         kind, why = "service.throttled", "the service throttles requests (429)"
     facts = {"status": error.status, "wait_s": round(wait_s, 3)}
     level, silent_s = logging.INFO, state.seconds_since_start or 0.0
-    if error.kind is FailureKind.UNREACHABLE and silent_s >= SAID_S and _may_say():
+    if error.kind is FailureKind.UNREACHABLE and silent_s >= SILENCE_SAID_S and _may_say():
         level, why = logging.WARNING, f"the service has not answered for {silent_s:.0f} s"
     report(kind, f"{why}; sent again in {wait_s:.1f} s", facts, level=level)
 
@@ -74,7 +72,7 @@ def call_with_retries(
     """Return the call's value; retry it after a transient failure, with at most `attempts` attempts in all.
 
     Only for calls that are safe to repeat: reads, writes under an id that we chose, closing. A Retry-After header
-    is honoured up to 30 s. Once `stop` is set, or a service has been silent for `SILENT_S`, there is no further
+    is honoured up to 30 s. Once `stop` is set, or a service has been silent for `SERVICE_SILENT_S`, there is no further
     attempt. Raises the last RequestFailed.
     """
     began = clock.now()
@@ -82,7 +80,7 @@ def call_with_retries(
     def is_silent(state: tenacity.RetryCallState) -> bool:
         error = state.outcome.exception() if state.outcome else None
         is_unreachable = isinstance(error, RequestFailed) and error.kind is FailureKind.UNREACHABLE
-        return is_unreachable and clock.now() - began >= SILENT_S
+        return is_unreachable and clock.now() - began >= SERVICE_SILENT_S
 
     def wait(seconds: float) -> None:
         clock.wait(stop, seconds)

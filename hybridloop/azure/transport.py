@@ -50,9 +50,8 @@ from hybridloop.azure.answer_body import (
 from hybridloop.azure.pace import MAX_IN_FLIGHT, RequestPace
 from hybridloop.azure.redaction import foreign_text, redact_secrets_in_logs
 from hybridloop.azure.signed_request import SignedRequest, ca_file, proxy_of
+from hybridloop.runtime.waits import CONNECT_TIMEOUT_S, READ_TIMEOUT_S
 
-CONNECT_TIMEOUT_S = 10.0
-READ_TIMEOUT_S = 30.0
 _SHORTEST_KEY = 16  # a shorter text could be part of an answer by chance
 _MAX_TEXT = 1000  # characters of a service's message
 _STORAGE_API = "2024-08-04"

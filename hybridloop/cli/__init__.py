@@ -24,8 +24,8 @@ from hybridloop.runtime.foreign_folder import shut_out_current_folder
 from hybridloop.runtime.json_log import check_format, is_json
 from hybridloop.runtime.messages import WarningLines, log_in_json
 from hybridloop.runtime.signals import TERMINATED, exit_on_sigterm
+from hybridloop.runtime.waits import COMMAND_EXIT_S
 
-_EXIT_TIMEOUT_S = 5.0
 INTERRUPTED = 128 + signal.SIGINT
 
 
@@ -48,7 +48,7 @@ def program() -> None:
         main()
     except SystemExit as exit_:
         status = exit_status(exit_.code)
-        timer = threading.Timer(_EXIT_TIMEOUT_S, os._exit, [status])
+        timer = threading.Timer(COMMAND_EXIT_S, os._exit, [status])
         timer.daemon = True
         timer.start()
         raise

@@ -17,8 +17,8 @@ import typer
 
 from hybridloop.errors import InputError
 from hybridloop.runtime.dotted_names import flatten
+from hybridloop.runtime.escaping import escape_control, escape_line
 from hybridloop.runtime.json_log import is_json, json_line
-from hybridloop.runtime.messages import escape_control
 from hybridloop.runtime.text_table import format_table
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
@@ -45,7 +45,7 @@ def print_text(text: str, *, end: str = "\n") -> None:
 
 def print_line(text: str = "") -> None:
     """Print a line to standard output; a line break in it is escaped."""
-    print(_as_line(text), flush=True)
+    print(escape_line(text), flush=True)
 
 
 def print_message(text: str, level: int = logging.INFO) -> None:
@@ -53,10 +53,6 @@ def print_message(text: str, level: int = logging.INFO) -> None:
     if is_json():
         text = json_line(text.removeprefix("hybridloop: "), level, "hybridloop.cli")
     print(escape_control(text), file=sys.stderr, flush=True)
-
-
-def _as_line(text: str) -> str:
-    return escape_control(text).replace("\n", "\\n")
 
 
 def print_json(document: object) -> None:

@@ -17,8 +17,8 @@ from hybridloop.results.fitted_text import fitted
 from hybridloop.results.live import ITERATION, ROUND, STEP_LOST, LiveFeed, LiveState, name_of_progress
 from hybridloop.results.live_text import error_text
 from hybridloop.runtime.durations import format_elapsed
+from hybridloop.runtime.escaping import escape_control
 from hybridloop.runtime.json_log import is_json
-from hybridloop.runtime.messages import escape_control
 from hybridloop.runtime.run_events import SIMULATION_RUNNING, RunEvent, observed_by
 from hybridloop.runtime.signals import AFTER_THE_END
 from hybridloop.runtime.stages import stages_to

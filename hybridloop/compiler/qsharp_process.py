@@ -13,10 +13,10 @@ from select import select
 from typing import Any
 
 from hybridloop.errors import CompilationStopped
+from hybridloop.runtime.waits import COMPILER_S
 
 MEMORY_BYTES = 4 << 30
 CPU_S = 60
-WALL_S = 120.0
 _START = "from hybridloop.compiler.qsharp_worker import main; main()"
 _SECRETS = "AZURE_"  # prefix of the variables that the process does not get
 # the compiler's allocator (mimalloc) would reserve 1 GiB of address space in advance
@@ -42,7 +42,7 @@ class QsharpCompiler:
     standard input, or by its CPU time if the parent is killed while it compiles.
     """
 
-    def __init__(self, *, memory_bytes: int = MEMORY_BYTES, cpu_s: int = CPU_S, wall_s: float = WALL_S) -> None:
+    def __init__(self, *, memory_bytes: int = MEMORY_BYTES, cpu_s: int = CPU_S, wall_s: float = COMPILER_S) -> None:
         self._memory_bytes = memory_bytes
         self._cpu_s = cpu_s
         self._wall_s = wall_s

@@ -17,13 +17,13 @@ from hybridloop.azure.job_document import QIR, QUIL, QUIL_RESULTS, RESULTS_V2
 from hybridloop.estimate.dry_run import DryRound
 from hybridloop.estimate.figures import Duration
 from hybridloop.estimate.pricing import Tariff
+from hybridloop.runtime.waits import TIMING_S
 from hybridloop.targets.provider_options import Options, provider_params
 
 SUBMISSION_S = 2.0  # of a job over a public network, as recorded: three calls in 1.5 to 3 s
 SUBMITTED_AT_ONCE = 8  # assumed; a run submits more where the service takes them, which was only measured locally
 LOCAL_ROUND_S, LOCAL_JOB_S = 0.15, 0.04  # beside the simulation: measured on two cores
 _ROWS = 4  # of a timed job of many points
-TIMEOUT_S = 20.0  # of the timing, with its imports
 
 
 def duration_on_azure(rounds: Sequence[DryRound], tariff: Tariff, status: Mapping[str, Any] | None) -> Duration:
@@ -119,7 +119,7 @@ def _timed(job: Mapping[str, Any]) -> dict[str, float] | None:
     command = [sys.executable, "-m", "hybridloop.emulator.timing"]
     try:
         done = subprocess.run(
-            command, input=json.dumps(job), capture_output=True, text=True, timeout=TIMEOUT_S, check=True
+            command, input=json.dumps(job), capture_output=True, text=True, timeout=TIMING_S, check=True
         )
     except (subprocess.SubprocessError, OSError):
         return None

@@ -53,15 +53,14 @@ from hybridloop.journal.records import (
     Settle,
     Span,
 )
-from hybridloop.journal.storage.database import WAIT_S, WAIT_VARIABLE, Database
-from hybridloop.journal.storage.location import Location, journal_url_of, make_private_folder
+from hybridloop.journal.storage.database import WAIT_VARIABLE, Database
+from hybridloop.journal.storage.location import Location, journal_url_of, make_private_folder, own_file
 from hybridloop.journal.storage.migrate import migrate
-from hybridloop.runtime.paths import home
+from hybridloop.runtime.waits import JOURNAL_BUSY_S, JOURNAL_SERVER_S
 
 P = ParamSpec("P")
 R = TypeVar("R")
 Reserve = Callable[[Literal["jobs", "pings"], Sequence[Mapping[str, Any]]], None]
-BUSY_S = 10.0
 FLOW_RUN_VARIABLE = "PREFECT__FLOW_RUN_ID"  # in which a worker tells a process its flow run
 _ROUNDS_PER_READ = 128
 
@@ -76,19 +75,20 @@ def open_journal(environ: Mapping[str, str] = os.environ, *, now: Callable[[], f
     """
     if (url := journal_url_of(environ)) is not None:
         return Journal(url, now=now, waits=FLOW_RUN_VARIABLE in environ, wait_s=_wait_s(environ))
-    folder = make_private_folder(home(environ))
-    return Journal(journal_url(folder / "journal.db"), now=now)
+    path = own_file(environ)
+    make_private_folder(path.parent)
+    return Journal(journal_url(path), now=now)
 
 
 def has_journal(environ: Mapping[str, str] = os.environ) -> bool:
     """Return whether there may be a journal already, for those who only look: `open_journal` makes one."""
-    return journal_url_of(environ) is not None or (home(environ) / "journal.db").exists()
+    return journal_url_of(environ) is not None or own_file(environ).exists()
 
 
 def _wait_s(environ: Mapping[str, str]) -> float:
     text = environ.get(WAIT_VARIABLE)
     try:
-        wait_s = WAIT_S if text is None else float(text)
+        wait_s = JOURNAL_SERVER_S if text is None else float(text)
     except ValueError:
         wait_s = math.nan
     if not 0 <= wait_s < math.inf:
@@ -116,9 +116,9 @@ class Journal:
         url: str,
         *,
         now: Callable[[], float] = time.time,
-        busy_s: float = BUSY_S,
+        busy_s: float = JOURNAL_BUSY_S,
         waits: bool = False,
-        wait_s: float = WAIT_S,
+        wait_s: float = JOURNAL_SERVER_S,
     ) -> None:
         self._now = now
         self._database = Database(Location.parse(url), busy_s=busy_s, waits=waits, wait_s=wait_s)

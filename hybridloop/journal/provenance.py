@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 
 from hybridloop.data import load_table
+from hybridloop.runtime.waits import GIT_S
 
 PACKAGES = ("hybridloop", "azure-quantum", "qdk", "qiskit", "numpy", "scipy")
 CHOICES = "choices"  # key beside the packages: version of the choices that settings leave open
@@ -19,7 +20,6 @@ CHOICES_VERSION = "1"  # the choices of start, groups, optimizer and batches; an
 ARITHMETIC = "linear algebra"  # key beside the packages: the library for it, and its kernels for this processor
 REVISION, PRICES = "revision", "prices"  # keys beside the packages; the revision only if the code is a checkout
 _PACKAGE = Path(__file__).parents[1]
-_GIT_TIMEOUT_S = 5.0
 
 
 def versions() -> dict[str, str]:
@@ -73,7 +73,7 @@ def code_revision() -> str | None:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=_GIT_TIMEOUT_S,
+            timeout=GIT_S,
             check=True,
         )
     except (OSError, subprocess.SubprocessError):  # there is no Git, or it refuses another user's checkout

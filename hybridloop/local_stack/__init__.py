@@ -39,6 +39,7 @@ from hybridloop.local_stack.prefect_settings import (
 )
 from hybridloop.local_stack.state_files import ProcessRecord
 from hybridloop.runtime.paths import home
+from hybridloop.runtime.waits import SERVER_ANSWER_S, STACK_REQUEST_S
 from hybridloop.runtime.workspace_variables import workspace_variable
 
 __all__ = [
@@ -60,9 +61,6 @@ __all__ = [
     "status",
     "up",
 ]
-
-_TIMEOUT_S = 30.0
-_ANSWER_S = 5.0  # of the user's own server, which is asked whether it is one
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +123,7 @@ def portal_link(service: RunningEmulator) -> str:
     """Return an address that opens the service's portal signed in, once. Raises StackError."""
     address = urlsplit(service.url)
     # http.client never uses a proxy
-    connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=_TIMEOUT_S)
+    connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=STACK_REQUEST_S)
     try:
         connection.request("POST", "/_admin/portal", headers={"x-admin-key": service.admin_key})
         answer = connection.getresponse()
@@ -167,7 +165,7 @@ def _check_own_server(api_url: str) -> None:
     import httpx
 
     try:
-        reply = httpx.get(f"{api_url.rstrip('/')}/admin/version", timeout=_ANSWER_S)
+        reply = httpx.get(f"{api_url.rstrip('/')}/admin/version", timeout=SERVER_ANSWER_S)
     except (httpx.HTTPError, httpx.InvalidURL, ValueError):
         return
     if reply.status_code == httpx.codes.OK and not is_version(reply.content):

@@ -19,9 +19,8 @@ import psutil
 
 from hybridloop.local_stack.components import prefect_home
 from hybridloop.local_stack.processes import wait_until
+from hybridloop.runtime.waits import WORKER_END_S, WORKER_RUNS_END_S
 
-GRACE_S = 40.0  # a run closes its session within ten seconds; on a loaded machine, or with many runs, it takes longer
-END_S = 15.0  # for the worker itself
 AGAIN_S = 15.0  # after an end of housekeeping's process, until another one is started
 _WORKER = "from hybridloop.local_stack.worker_process import main; main()"
 _HOUSEKEEPER = "from hybridloop.flows.rescue.housekeeper import main; main()"
@@ -30,8 +29,8 @@ _HOUSEKEEPER = "from hybridloop.flows.rescue.housekeeper import main; main()"
 def run_worker(pool: str, limit: int | None, environ: Mapping[str, str]) -> int:
     """Run a Prefect worker of a pool until it ends, and return its exit code; `limit` is the maximum of runs at once.
 
-    On SIGTERM or SIGINT its runs are told to end, and have `GRACE_S` seconds; then the worker ends, and 0 is returned.
-    A second signal ends it at once. The caller raises SystemExit on SIGTERM (`exit_on_sigterm`).
+    On SIGTERM or SIGINT its runs are told to end, and have `WORKER_RUNS_END_S` seconds; then the worker ends, and 0
+    is returned. A second signal ends it at once. The caller raises SystemExit on SIGTERM (`exit_on_sigterm`).
     """
     # in the background of a script SIGINT is ignored; the worker, which ends itself by one, must not inherit that
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -99,7 +98,7 @@ def _end(*parents: subprocess.Popen[bytes]) -> None:
             parent.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             for parent in parents:
-                parent.wait(END_S)
+                parent.wait(WORKER_END_S)
 
 
 def _end_runs(parents: list[psutil.Process]) -> None:
@@ -117,4 +116,4 @@ def _end_runs(parents: list[psutil.Process]) -> None:
         told.update(running)
         return not running
 
-    wait_until(have_ended, GRACE_S, poll_s=0.2)
+    wait_until(have_ended, WORKER_RUNS_END_S, poll_s=0.2)

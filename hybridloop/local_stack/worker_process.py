@@ -24,6 +24,7 @@ from prefect.states import AwaitingRetry, Pending
 from prefect.utilities.engine import propose_state
 from prefect.workers.process import ProcessWorker
 
+from hybridloop.runtime.escaping import escape_control
 from hybridloop.runtime.lifeline import end_with_parent
 
 _log = logging.getLogger("prefect.worker.hybridloop")
@@ -136,4 +137,4 @@ async def _run(worker: LastingWorker) -> None:
 
 
 def _say(text: str) -> None:
-    print(text, flush=True)
+    print(escape_control(text), flush=True)

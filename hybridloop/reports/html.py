@@ -14,7 +14,7 @@ from hybridloop.reports.content import ReportTable, report_content
 from hybridloop.reports.plots import draw_all
 from hybridloop.results.result_text import cost_text
 from hybridloop.runs.stored_run import StoredRun
-from hybridloop.runtime.messages import escape_control
+from hybridloop.runtime.escaping import escape_control
 from hybridloop.targets import recorded_target
 
 _COLUMNS = ("Quantity", "Expected", "Likely", "Taken")

@@ -20,6 +20,7 @@ from hybridloop.journal.revisions import revision_of_stream
 from hybridloop.preparation.binary import read_binary
 from hybridloop.preparation.choices.constraints import circuit_of
 from hybridloop.runs.stored_run import StoredRun
+from hybridloop.runtime.escaping import spreadsheet_cell
 from hybridloop.tasks.submission.results import stored_points
 
 FINAL, SEARCH = "final", "search"  # the shots of the final measurement, or those of all rounds
@@ -100,7 +101,7 @@ class Samples(Sequence[Sample]):
         """Write a column for each variable, then those of `COLUMNS`: the first `most` rows, None for all."""
         writer = csv.writer(file, lineterminator="\n")
         names = [str(name) for row in self.rows[:1] for name in row.assignment]
-        writer.writerow([*names, *COLUMNS])
+        writer.writerow([*map(spreadsheet_cell, names), *COLUMNS])
         for row in self.rows[:most]:
             writer.writerow([*row.assignment.values(), *_beside(row).values()])
 

@@ -6,7 +6,6 @@ of the result (`result_text.py`).
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePath
@@ -33,7 +32,8 @@ from hybridloop.results.result_text import (
     table,
     way_from_random,
 )
-from hybridloop.runtime.text_table import format_cell
+from hybridloop.runtime.escaping import escape_html
+from hybridloop.runtime.text_table import CELL_STYLE, facts_as_html, format_cell
 from hybridloop.targets.provider_options import target_text
 
 if TYPE_CHECKING:
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 
 WIDTH, MOST_LINES = 80, 8
 _LABEL = 9
-_CELL = "text-align:left;padding:0 1em 0 0"
 MOST_LEVELS = 5  # on a line
 ASSIGNMENTS = (
     "partition",
@@ -110,24 +109,19 @@ def _short(result: RunResult, name: str, text: str, room: int, lines: int) -> li
 
 def as_html(result: RunResult) -> str:
     """Return the same with the result's table as HTML, in which all text is escaped."""
-    facts = "".join(
-        f'<tr><th scope="row" style="{_CELL};font-weight:normal;opacity:.7">{html.escape(name)}</th>'
-        f'<td style="{_CELL}">{html.escape(text)}</td></tr>'
-        for name, text in (("why", why(result)), *answer(result), *effort(result))
-    )
+    facts = facts_as_html(title(result), (("why", why(result)), *answer(result), *effort(result)))
     tables = "".join(map(_table_as_html, (table(result), observable_table(result) if is_scan(result) else [])))
-    caption = f'<caption style="{_CELL};font-weight:bold">{html.escape(title(result))}</caption>'
-    return f"<div><table>{caption}{facts}</table>{tables}</div>"
+    return f"<div>{facts}{tables}</div>"
 
 
 def _table_as_html(rows: Sequence[Mapping[str, object]]) -> str:
     if not rows:
         return ""
-    head = "".join(f'<th scope="col" style="{_CELL}">{html.escape(name)}</th>' for name in rows[0])
-    lines = (
-        "".join(f'<td style="{_CELL}">{html.escape(format_cell(cell))}</td>' for cell in row.values()) for row in rows
+    head = "".join(f'<th scope="col" style="{CELL_STYLE}">{escape_html(name)}</th>' for name in rows[0])
+    cells = (
+        [f'<td style="{CELL_STYLE}">{escape_html(format_cell(cell))}</td>' for cell in row.values()] for row in rows
     )
-    body = "".join(f"<tr>{line}</tr>" for line in lines)
+    body = "".join(f"<tr>{''.join(line)}</tr>" for line in cells)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 

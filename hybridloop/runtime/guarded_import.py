@@ -7,19 +7,20 @@ import threading
 from importlib.metadata import EntryPoint
 from typing import Any
 
+from hybridloop.runtime.waits import PLUG_IN_SAID_S
+
 LOADING = (Exception, SystemExit)  # a package may raise any error when it is imported, and may mean to end the program
-SLOW_S = 10.0
 
 _log = logging.getLogger(__name__)
 
 
 def load_guarded(entry: EntryPoint, package: str) -> Any:
-    """Return what an entry point leads to; after `SLOW_S` a warning says that it is still being imported.
+    """Return what an entry point leads to; after `PLUG_IN_SAID_S` a warning says that it is still being imported.
 
     Raises what the package raises: one of `LOADING`, or KeyboardInterrupt.
     """
     text = "%s of %s is still being imported after %.0f s; Ctrl-C ends the wait, and removing the package avoids it"
-    timer = threading.Timer(SLOW_S, _log.warning, (text, entry.value, package, SLOW_S))
+    timer = threading.Timer(PLUG_IN_SAID_S, _log.warning, (text, entry.value, package, PLUG_IN_SAID_S))
     timer.daemon = True
     timer.start()
     try:

@@ -1,30 +1,25 @@
-"""Foreign text with its control characters escaped, and warnings that are printed so."""
+"""Warnings as lines of standard error."""
 
 from __future__ import annotations
 
 import logging
-import re
 import sys
 import threading
 
+from hybridloop.runtime.escaping import escape_control
 from hybridloop.runtime.json_log import JsonFormatter, is_json
-
-# C0 and C1 control characters but tab and line break, marks that turn the direction of text, separators of lines
-_CONTROL = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]")
-
-
-def escape_control(text: str) -> str:
-    r"""Return the text with control characters, but tabs and line breaks, as escape sequences.
-
-    >>> print(escape_control("\x1b[2J"))
-    \x1b[2J
-    """
-    return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
-
 
 _logger = logging.getLogger("hybridloop")
 _setting_up = threading.Lock()
 _TO_SERVER = "APILogHandler"  # Prefect's, which shows nothing here; it is not imported
+
+
+class EscapedFormatter(logging.Formatter):
+    """Formatter whose lines have no control characters of a text of others."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line of a record."""
+        return escape_control(super().format(record))
 
 
 class WarningLines(logging.Handler):
@@ -35,11 +30,11 @@ class WarningLines(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__(logging.INFO if is_json() else logging.WARNING)
-        self.setFormatter(JsonFormatter() if is_json() else logging.Formatter("hybridloop: %(message)s"))
+        self.setFormatter(JsonFormatter() if is_json() else EscapedFormatter("hybridloop: %(message)s"))
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print the record to standard error."""
-        print(escape_control(self.format(record)), file=sys.stderr, flush=True)
+        print(self.format(record), file=sys.stderr, flush=True)
 
 
 def show_warnings() -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import html
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
+
+from hybridloop.runtime.escaping import escape_html, escape_line
+
+CELL_STYLE = "text-align:left;padding:0 1em 0 0"
 
 
 def format_cell(value: object) -> str:
@@ -16,7 +19,7 @@ def format_cell(value: object) -> str:
             return "yes" if value else "no"
         case float():
             return f"{value:.6f}"
-    return str(value)
+    return escape_line(str(value))
 
 
 def count_text(number: int, of: str) -> str:
@@ -43,18 +46,14 @@ def format_table(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> I
 
 def as_html(text: str) -> str:
     """Return the text as preformatted HTML."""
-    return f'<pre style="white-space:pre;overflow-x:auto">{html.escape(text)}</pre>'
+    return f'<pre style="white-space:pre;overflow-x:auto">{escape_html(text)}</pre>'
 
 
-def spreadsheet_cell(value: object) -> object:
-    """Return a cell that a spreadsheet takes for no formula: text that begins like one gets an apostrophe before it.
-
-    >>> spreadsheet_cell("=1+2"), spreadsheet_cell("-0.5 1.0"), spreadsheet_cell(-0.5)
-    ("'=1+2", '-0.5 1.0', -0.5)
-    """
-    if not isinstance(value, str) or not value.startswith(("=", "+", "-", "@", "\t", "\r")):
-        return value
-    try:
-        return value if [*map(float, value.split())] else f"'{value}"
-    except ValueError:
-        return f"'{value}"
+def facts_as_html(caption: str, facts: Iterable[tuple[str, str]]) -> str:
+    """Return names and texts as an HTML table."""
+    rows = "".join(
+        f'<tr><th scope="row" style="{CELL_STYLE};font-weight:normal;opacity:.7">{escape_html(name)}</th>'
+        f'<td style="{CELL_STYLE}">{escape_html(text)}</td></tr>'
+        for name, text in facts
+    )
+    return f'<table><caption style="{CELL_STYLE};font-weight:bold">{escape_html(caption)}</caption>{rows}</table>'

@@ -23,7 +23,7 @@ from hybridloop.azure.pace import MAX_IN_FLIGHT, RequestLimits
 from hybridloop.budget.caps import Caps
 from hybridloop.errors import InputError
 from hybridloop.runtime.dotted_names import flatten, nest
-from hybridloop.runtime.messages import escape_control
+from hybridloop.runtime.escaping import escape_line
 from hybridloop.settings.failure_policy import FailurePolicy
 from hybridloop.settings.input_format import InputFormat
 from hybridloop.settings.keep_alive import ExclusiveAccess, IdleRule, KeepAliveMode, KeepAliveSettings
@@ -99,7 +99,7 @@ def _take_debias(values: Any) -> Any:
 
 def _escape_name(value: object) -> object:
     """Escape control characters of a name: Prefect's log, tags and notifications show it as it is."""
-    return escape_control(value) if isinstance(value, str) else value
+    return escape_line(value) if isinstance(value, str) else value
 
 
 class ProblemText(BaseModel):

@@ -18,12 +18,12 @@ from hybridloop.local_stack import ComponentState
 from hybridloop.local_stack.prefect_settings import LOOPBACK
 from hybridloop.local_stack.worker import workers_of
 from hybridloop.runtime.paths import home
+from hybridloop.runtime.waits import CHECK_REQUEST_S
 from hybridloop.setup_checks.check_result import CheckResult, ok, skipped, warning, wrong
 
 if TYPE_CHECKING:
     import httpx
 
-_TIMEOUT_S = 10.0
 _VERSION, _COUNT = ("GET", "/admin/version"), ("POST", "/flow_runs/count")  # the second needs no admin rights
 _VERSION_CHECK = "PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED"
 _CLOUD = "https://api.prefect.cloud/api"
@@ -170,7 +170,7 @@ def _request(method: str, url: str, headers: Mapping[str, str] = {}) -> Abstract
     import httpx
 
     is_local = (urlsplit(url).hostname or "") in LOOPBACK
-    return httpx.stream(method, url, headers=dict(headers), timeout=_TIMEOUT_S, trust_env=not is_local)
+    return httpx.stream(method, url, headers=dict(headers), timeout=CHECK_REQUEST_S, trust_env=not is_local)
 
 
 SKEW_S, MUCH_SKEW_S = 30.0, 240.0  # Azure accepts tokens and signatures within five minutes

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hybridloop.azure.client import BRIEF_CLOSE, CLOSE_TIMEOUT_S, ServiceClient
+from hybridloop.azure.client import BRIEF_CLOSE, ServiceClient
 from hybridloop.azure.listing import close_session, open_client
 from hybridloop.azure.retry import ATTEMPTS
 from hybridloop.azure.workspace import identity_of
@@ -15,6 +15,7 @@ from hybridloop.data.states import ORPHANED, State
 from hybridloop.data.statuses import NEVER_OPENED
 from hybridloop.errors import HybridloopError, JournalDamaged, LeaseLost, RunBusy
 from hybridloop.journal import UNSETTLED, Journal, Lease, RunRecord, SessionRow
+from hybridloop.runtime.waits import CLOSE_TIMEOUT_S
 from hybridloop.tasks.submission.jobs import ACTIVE
 
 _ACTIVE = frozenset({State.NEW, State.RUNNING})

@@ -12,7 +12,7 @@ from typing import Any, NoReturn, overload
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.rounds import MeasuredPub
-from hybridloop.azure.client import BRIEF_CLOSE, CLOSE_TIMEOUT_S
+from hybridloop.azure.client import BRIEF_CLOSE
 from hybridloop.azure.listing import show_session
 from hybridloop.azure.offered import find_offered_target
 from hybridloop.azure.retry import ATTEMPTS
@@ -23,6 +23,7 @@ from hybridloop.journal.revisions import MAIN_STREAM
 from hybridloop.runtime.clock import Clock, RealClock
 from hybridloop.runtime.signals import is_by_a_signal, signals_while_closing
 from hybridloop.runtime.text_table import count_text
+from hybridloop.runtime.waits import CLOSE_TIMEOUT_S
 from hybridloop.settings.session_options import DEFAULT_OPTIONS, SessionOptions
 from hybridloop.targets import DEFAULT_TARGET, Target
 from hybridloop.tasks.circuit_jobs import CircuitRounds, SessionJob

@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
-from hybridloop.azure.client import CLOSE_TIMEOUT_S, ServiceClient
+from hybridloop.azure.client import ServiceClient
 from hybridloop.azure.job_document import billed_amounts, checked_amount
 from hybridloop.azure.retry import ATTEMPTS
 from hybridloop.data.statuses import NEVER_OPENED
@@ -22,6 +22,7 @@ from hybridloop.runtime.durations import format_duration
 from hybridloop.runtime.messages import level_of
 from hybridloop.runtime.run_events import report
 from hybridloop.runtime.text_table import count_text
+from hybridloop.runtime.waits import CLOSE_TIMEOUT_S
 from hybridloop.settings.failure_policy import FailurePolicy
 from hybridloop.settings.keep_alive import IDLE_LIMIT_S
 from hybridloop.targets import Target

@@ -12,7 +12,7 @@ import pytest
 
 from hybridloop.azure import retry
 from hybridloop.azure.client import ServiceClient
-from hybridloop.azure.retry import ATTEMPTS, ATTEMPTS_IN_RUN, RETRY_AFTER_CAP_S
+from hybridloop.azure.retry import ATTEMPTS, ATTEMPTS_IN_RUN
 from hybridloop.azure.workspace import LocalService, connect
 from hybridloop.errors import (
     AccessDenied,
@@ -23,6 +23,7 @@ from hybridloop.errors import (
     SessionEnded,
 )
 from hybridloop.runtime.clock import RealClock
+from hybridloop.runtime.waits import RETRY_AFTER_CAP_S
 from tests.session_helpers import open_run_session
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
@@ -222,8 +223,8 @@ def test_no_signature_reaches_a_log_or_an_error(scripted: ScriptedService, caplo
 def test_a_service_that_gives_no_answer_is_named_and_is_not_waited_for_eleven_times(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(retry, "SILENT_S", 1.0)
-    monkeypatch.setattr(retry, "SAID_S", 0.2)
+    monkeypatch.setattr(retry, "SERVICE_SILENT_S", 1.0)
+    monkeypatch.setattr(retry, "SILENCE_SAID_S", 0.2)
     monkeypatch.setattr(retry, "_last_said", -retry.SAID_EVERY_S)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         workspace = connect(LocalService(f"http://127.0.0.1:{silent.getsockname()[1]}/", "k"))

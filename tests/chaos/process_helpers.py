@@ -32,9 +32,9 @@ from hybridloop.emulator.pytest_plugin import Emulator
 from hybridloop.errors import HybridloopError
 from hybridloop.journal import Journal, journal_url
 from hybridloop.journal.held_run import hold_run, new_run
-from hybridloop.journal.journal import BUSY_S
 from hybridloop.runtime import crash_points as crashpoints
 from hybridloop.runtime.crash_points import VARIABLE
+from hybridloop.runtime.waits import JOURNAL_BUSY_S
 from hybridloop.settings.failure_policy import FailurePolicy
 from hybridloop.settings.session_options import SessionOptions
 from hybridloop.targets import Batching
@@ -72,7 +72,7 @@ class ProcessOrder:
     ahead_s: float = 0.0  # lead of the journal's clock over the machine's
     clock: Path | None = None  # file that sets the machine's clock
     clock_set: Mapping[int, str] = field(default_factory=dict)  # what it says from a round on
-    busy_s: float = BUSY_S  # lock timeout of the journal
+    busy_s: float = JOURNAL_BUSY_S  # lock timeout of the journal
     room: int | None = None  # limit of the file size in bytes, as on a disk that fills up
     log: Path | None = None  # log file of all levels
     start_together: Any = None  # barrier before the claim of the run

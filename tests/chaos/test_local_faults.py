@@ -18,8 +18,7 @@ from hybridloop.emulator.pytest_plugin import Emulator
 from hybridloop.errors import HybridloopError
 from hybridloop.journal import Journal, journal_url
 from hybridloop.journal.held_run import hold_run
-from hybridloop.journal.journal import BUSY_S
-from hybridloop.journal.storage.database_errors import SHORT_TIMEOUT_S
+from hybridloop.runtime.waits import JOURNAL_BUSY_S, SHORT_TIMEOUT_S
 from hybridloop.settings.session_options import SessionOptions
 from hybridloop.targets import Batching
 from tests.chaos.process_helpers import KILLED, TARGET, Reference, Trial, ended
@@ -77,7 +76,7 @@ def test_a_journal_that_stays_locked_ends_the_run_after_one_full_wait_and_it_res
     service: Emulator, tmp_path: Path, undisturbed: Callable[[str], Reference]
 ) -> None:
     trial = Trial.of(service, tmp_path, "cobyla")
-    log, busy_s = trial.order.journal.with_name("debug.log"), short_or_long(3.0, BUSY_S)
+    log, busy_s = trial.order.journal.with_name("debug.log"), short_or_long(3.0, JOURNAL_BUSY_S)
     process = trial.start(busy_s=busy_s, log=log)
     eventually(lambda: trial.ledger()["jobs"] >= 20)
     with locked(trial), ended(process, 120):

@@ -16,10 +16,10 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.events.filters import EventFilter, EventNameFilter, EventResourceFilter
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from hybridloop.flows.in_prefect import beside
 from hybridloop.flows.rescue.dead_flow_runs import mark_dead_flow_runs
 from hybridloop.flows.rescue.delivery import OWN_S
 from hybridloop.journal import open_journal
+from hybridloop.runtime.waits import PREFECT_START_S
 from tests.cli.shell_helpers import Shell, WorkspaceShell
 from tests.conftest import Emulator
 from tests.database_helpers import ServerProcess, prefect_on
@@ -93,7 +93,7 @@ def test_a_run_that_starts_while_the_server_is_away_and_is_killed_once_has_one_f
         assert killed.returncode == -signal.SIGKILL, killed.stderr
         done = at.shell.run(*command)
     assert done.returncode == 0, done.stderr
-    assert f"has not answered for {beside.START_S:.0f} s: the run continues without it" in done.stderr
+    assert f"has not answered for {PREFECT_START_S:.0f} s: the run continues without it" in done.stderr
     assert "Traceback" not in done.stderr
     assert set(at.session_statuses()) <= {"Succeeded", "TimedOut"}
     (shown,) = told(server, at, f"cron-{how}")

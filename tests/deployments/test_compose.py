@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from hybridloop.journal.storage.location import Location
-from hybridloop.local_stack.worker import END_S, GRACE_S
+from hybridloop.runtime.waits import WORKER_END_S, WORKER_RUNS_END_S
 from tests.deployments.worker_helpers import START
 from tests.paths import ROOT
 
@@ -79,7 +79,7 @@ def test_a_restart_of_the_server_loses_no_lease(compose: dict[str, Any]) -> None
 def test_a_stop_leaves_runs_the_time_to_close_their_sessions(compose: dict[str, Any]) -> None:
     worker = compose["services"]["worker"]
     assert (worker["command"], worker["init"]) == (f"{START} --limit 4", True)
-    assert float(worker["stop_grace_period"].removesuffix("s")) > GRACE_S + END_S
+    assert float(worker["stop_grace_period"].removesuffix("s")) > WORKER_RUNS_END_S + WORKER_END_S
 
 
 def test_images_are_pinned_and_server_and_workers_use_one_image_of_this_version(compose: dict[str, Any]) -> None:

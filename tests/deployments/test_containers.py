@@ -18,7 +18,7 @@ import pytest
 
 from hybridloop.local_stack.components import prefect_home
 from hybridloop.local_stack.prefect_settings import user_server
-from hybridloop.local_stack.worker import END_S, GRACE_S
+from hybridloop.runtime.waits import WORKER_END_S, WORKER_RUNS_END_S
 from tests.deployments.checkout_helpers import FILE, GUIDE, of_unit
 from tests.deployments.worker_helpers import START
 from tests.paths import ROOT
@@ -112,7 +112,7 @@ def test_a_run_without_memory_left_ends_alone_and_a_worker_takes_some_runs_at_on
 def test_the_unit_signals_the_worker_alone_and_waits_for_its_runs() -> None:
     assert of_unit("KillMode") == ["mixed"]
     (timeout,) = of_unit("TimeoutStopSec")
-    assert float(timeout) > GRACE_S + END_S
+    assert float(timeout) > WORKER_RUNS_END_S + WORKER_END_S
 
 
 def test_the_pool_starts_that_image_with_the_journal_in_a_volume() -> None:

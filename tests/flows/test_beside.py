@@ -133,9 +133,9 @@ def test_a_flow_with_another_body_takes_the_same_parameters_and_says_the_same_of
 def test_nothing_is_begun_where_the_server_accepts_connections_and_does_not_answer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(beside, "START_S", 0.3)
+    monkeypatch.setattr(beside, "PREFECT_START_S", 0.3)
     monkeypatch.setattr(beside, "LOOK_S", 0.1)
-    monkeypatch.setattr(one_request, "TIMEOUT_S", 0.1)
+    monkeypatch.setattr(one_request, "ONE_REQUEST_S", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://user:secret@127.0.0.1:{silent.getsockname()[1]}/api"
         with temporary_settings({PREFECT_API_URL: url}), pytest.raises(StackError) as refused:

@@ -14,9 +14,10 @@ from sqlalchemy import update
 from hybridloop.errors import JournalError
 from hybridloop.journal import Journal
 from hybridloop.journal.storage.database import Database
-from hybridloop.journal.storage.database_errors import SHORT_TIMEOUT_S, LockTimeout
+from hybridloop.journal.storage.database_errors import LockTimeout
 from hybridloop.journal.storage.location import Location
 from hybridloop.journal.storage.schema import states
+from hybridloop.runtime.waits import SHORT_TIMEOUT_S
 from tests.journal.journal_helpers import new_run
 
 BUSY_S = 0.3

@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from hybridloop.azure.retry import ATTEMPTS, RETRY_AFTER_CAP_S
+from hybridloop.azure.retry import ATTEMPTS
 from hybridloop.azure.retry import LONGEST_WAIT_S as LONGEST_WAIT_OF_A_CALL_S
 from hybridloop.azure.transport import TRANSIENT, FailureKind
 from hybridloop.budget.caps import Caps
+from hybridloop.runtime.waits import RETRY_AFTER_CAP_S
 from hybridloop.settings.failure_policy import (
     FailurePolicy,
     OnJobFailure,

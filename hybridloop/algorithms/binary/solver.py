@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from hybridloop.algorithms.binary.constraints import Linear
 from hybridloop.algorithms.binary.ising import Ising, Spins
+from hybridloop.runtime.waits import SOLVER_S
 
-SOLVER_SECONDS = 10.0
 MAX_PRODUCTS = 5000  # of bits: the linear program of more takes longer than that by itself
 GAP = 1e-6  # of the largest coefficient: HiGHS's tolerance
 _INFEASIBLE = 2  # status of scipy.optimize.milp
@@ -46,7 +46,7 @@ def term_bound(energy: Ising) -> float:
 def solve(energy: Ising, violations: Sequence[Ising] = (), linears: Sequence[Linear] = ()) -> Solution:
     """Return the lowest energy of the assignments without violation that meet the linear constraints, and a bound.
 
-    The bound is equal to the energy, up to `GAP`, where HiGHS ends within `SOLVER_SECONDS`.
+    The bound is equal to the energy, up to `GAP`, where HiGHS ends within `SOLVER_S`.
     """
     bound, count = term_bound(energy), energy.num_variables
     costs, limits = _of_bits(energy), dict[Spins, float]()
@@ -83,7 +83,7 @@ def solve(energy: Ising, violations: Sequence[Ising] = (), linears: Sequence[Lin
         integrality=(np.arange(len(place)) < count).astype(int),
         bounds=scipy.optimize.Bounds(0.0, highest),
         constraints=[scipy.optimize.LinearConstraint(_matrix(rows, len(place)), lower, upper)] if rows else [],
-        options={"time_limit": SOLVER_SECONDS, "mip_rel_gap": 0.0},
+        options={"time_limit": SOLVER_S, "mip_rel_gap": 0.0},
     )
     if found.status == _INFEASIBLE:
         return Solution(None, bound, is_infeasible=True)

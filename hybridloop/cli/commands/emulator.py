@@ -22,8 +22,8 @@ from hybridloop.emulator.settings import (
 )
 from hybridloop.errors import InputError, ServiceUnreachable
 from hybridloop.runtime.paths import home
+from hybridloop.runtime.waits import ADMIN_REQUEST_S
 
-_TIMEOUT_S = 30.0
 _SHOWS_SERVICE = "`hybridloop status` shows the local stack's service."
 _PAGE_SIZE = 10_000
 
@@ -140,7 +140,7 @@ def _read_page(url: str, admin_key: str, query: dict[str, Any]) -> dict[str, Any
             f"{url.rstrip('/')}/_admin/ledger",
             params=parameters,
             headers={"x-admin-key": admin_key},
-            timeout=_TIMEOUT_S,
+            timeout=ADMIN_REQUEST_S,
             trust_env=False,  # no proxies
         )
         if reply.status_code == 401:

@@ -21,7 +21,7 @@ from hybridloop.cli.output import (
 )
 from hybridloop.data.statuses import sweep_exit_code
 from hybridloop.results.live_text import bar_text
-from hybridloop.runtime.messages import escape_control
+from hybridloop.runtime.escaping import escape_control
 from hybridloop.runtime.paths import home
 
 if TYPE_CHECKING:

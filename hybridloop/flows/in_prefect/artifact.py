@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from html import escape
 from uuid import UUID
 
 from hybridloop.algorithms.outcome import RoundProgress
@@ -21,7 +20,7 @@ from hybridloop.results.answer import summarize
 from hybridloop.results.live import name_of_progress
 from hybridloop.results.result import RunResult
 from hybridloop.results.result_text import OBSERVABLES, cost_text, heading_of, observable_table, table
-from hybridloop.runtime.messages import escape_control
+from hybridloop.runtime.escaping import escape_html, escape_markdown
 from hybridloop.runtime.text_table import format_cell
 
 MAX_POINTS = 300  # of a longer history every n-th round is drawn, and the last
@@ -32,7 +31,6 @@ _BLUE, _ORANGE, _GREEN, _TEXT = "#0072b2", "#c65102", "#007d5a", "#1b1f24"
 MIN_INTERVAL_S = 10.0  # a shorter run has only its final report
 MAX_TIME_SHARE = 0.02  # of a run's time for its artifact
 _NOT_IN_A_KEY = re.compile(r"[^a-z0-9]+")
-_SPECIAL = re.compile(r"[!-$&-*<>?@\[-`{-~]")
 MAX_ROWS = 50  # of the table of points, levels or operators
 _UID_DIGITS = 8
 
@@ -85,7 +83,7 @@ def _thin_out(history: Sequence[RoundProgress]) -> list[RoundProgress]:
 
 
 def _text(x: float, y: float, text: str, anchor: str) -> str:
-    return f'<text x="{x}" y="{y}" text-anchor="{anchor}" fill="{_TEXT}">{escape(text)}</text>'
+    return f'<text x="{x}" y="{y}" text-anchor="{anchor}" fill="{_TEXT}">{escape_html(text)}</text>'
 
 
 @dataclass(slots=True)
@@ -184,17 +182,5 @@ def report_markdown(result: RunResult) -> str:
 
 def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     """Return the lines of a markdown table, its texts escaped."""
-    lines = (columns, ("---",) * len(columns))
-    escaped_rows = (tuple(map(escape_markdown, row)) for row in rows)
-    return [f"| {' | '.join(row)} |" for row in (*lines, *escaped_rows)]
-
-
-def escape_markdown(text: str) -> str:
-    r"""Escape text for markdown and HTML: a backslash before each special character.
-
-    Backslashes, since Prefect's page shows character references (`&#60;`) as they are written.
-
-    >>> print(escape_markdown("<b> a|b *c* (d)"))
-    \<b\> a\|b \*c\* \(d\)
-    """
-    return " ".join(_SPECIAL.sub(r"\\\g<0>", escape_control(text)).split())
+    head, *lines = ([*map(escape_markdown, row)] for row in (columns, *rows))
+    return [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(columns), *lines)]

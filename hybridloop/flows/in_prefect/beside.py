@@ -35,16 +35,14 @@ from hybridloop.journal import open_journal
 from hybridloop.runtime.crash_points import crash_point
 from hybridloop.runtime.signals import AFTER_THE_END, STORED_END, exit_on_sigterm
 from hybridloop.runtime.stages import announce
+from hybridloop.runtime.waits import PREFECT_END_S, PREFECT_START_S, SIGNAL_END_S
 from hybridloop.tasks.prefect_tasks import TAG
 
-START_S = 30.0  # without an answer of Prefect's server, before the flow run began
 LOOK_S = 5.0  # between two looks whether the server answers
-_SILENT = f"has not answered for {START_S:.0f} s"
-END_S = 10.0  # that a caller waits for Prefect once the work has ended
-SIGNAL_END_S = 2.0  # of a work that a signal ended
+_SILENT = f"has not answered for {PREFECT_START_S:.0f} s"
 UNANSWERED = (
-    f"Prefect's server has not answered for {END_S:.0f} s, and does not show the end of the flow run. Nothing is lost: "
-    "housekeeping ends the flow run as the journal has it."
+    f"Prefect's server has not answered for {PREFECT_END_S:.0f} s, and does not show the end of the flow run. Nothing "
+    "is lost: housekeeping ends the flow run as the journal has it."
 )
 
 R = TypeVar("R")
@@ -56,10 +54,10 @@ def run_beside(flow: Flow[..., Any], work: Callable[..., Ended[R]], /, *args: An
     """Call a flow whose body is `work`, done in this thread and in the flow run's context; return what it returned.
 
     `work` gets the host and the arguments as Prefect validated them, once for each attempt of the flow run. What it
-    returned comes back when Prefect has its end, or after END_S with a warning. With `return_state` the flow run's
-    state is returned. Raises the error of the work, LeaseLost where another process took the run over, PrefectAway
-    where Prefect's server does not answer for START_S, and Prefect's error where the flow run did not begin: then
-    nothing was done.
+    returned comes back when Prefect has its end, or after PREFECT_END_S with a warning. With `return_state` the flow
+    run's state is returned. Raises the error of the work, LeaseLost where another process took the run over,
+    PrefectAway where Prefect's server does not answer for PREFECT_START_S, and Prefect's error where the flow run did
+    not begin: then nothing was done.
     """
     attempts: SimpleQueue[tuple[Context, PrefectHost, inspect.BoundArguments] | None] = SimpleQueue()
     ends: SimpleQueue[Ended[R]] = SimpleQueue()
@@ -175,13 +173,13 @@ def _first_of(attempts: SimpleQueue[T]) -> T:
         except Empty:
             if _answers():
                 silent_since = time.monotonic()
-            if time.monotonic() - silent_since >= START_S:
+            if time.monotonic() - silent_since >= PREFECT_START_S:
                 raise _away(_SILENT) from None
 
 
 def _wait_for_server() -> None:
     """Wait until Prefect's server and its database answer. Raises PrefectAway."""
-    until = time.monotonic() + START_S
+    until = time.monotonic() + PREFECT_START_S
     while not _answers():
         if time.monotonic() >= until:
             raise _away(_SILENT)
@@ -243,10 +241,10 @@ def with_body(flow: Flow[..., Any], body: Callable[..., Any]) -> Flow[..., Any]:
 def _patience(flow: Flow[..., Any], ended: Ended[Any]) -> float:
     """Return the seconds to wait for Prefect after an attempt, with its pause before a retry."""
     if ended.error is None:
-        return END_S
+        return PREFECT_END_S
     if not isinstance(ended.error, Exception):
         return SIGNAL_END_S
-    return END_S + float(flow.retry_delay_seconds or 0.0) if flow.retries else END_S
+    return PREFECT_END_S + float(flow.retry_delay_seconds or 0.0) if flow.retries else PREFECT_END_S
 
 
 def _cause(error: BaseException | None) -> BaseException | None:

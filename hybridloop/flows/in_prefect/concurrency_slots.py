@@ -21,9 +21,9 @@ from hybridloop.errors import InputError, JournalDamaged, RunStopped, ServiceUnr
 from hybridloop.flows.in_prefect.watch import SLOT_LEASE_S, PrefectWatch, renew_slot
 from hybridloop.journal.held_run import HeldRun
 from hybridloop.runtime.clock import Clock, RealClock
+from hybridloop.runtime.waits import SLOT_OUTAGE_S
 from hybridloop.tasks.orphans import close_sessions_of_run
 
-OUTAGE_LIMIT_S = 300.0  # of Prefect's server, enough for a restart
 _EVENT = "slot"
 _FORBIDDEN, _LOCKED = 403, 423
 _MIN_POLL_S, _MAX_POLL_S = 0.25, 5.0
@@ -110,7 +110,7 @@ def _wait_for_slot(client: SyncPrefectClient, limit: str, run: HeldRun, watch: P
             lease = poll_for_slot(partial(_acquire, client, limit, run), stopped, RealClock())
         except (HTTPError, RuntimeError) as error:
             raise ServiceUnreachable(
-                f"Prefect's server gave no slot of {limit} for {OUTAGE_LIMIT_S:.0f} s: {error}",
+                f"Prefect's server gave no slot of {limit} for {SLOT_OUTAGE_S:.0f} s: {error}",
                 "No session was opened, and all results are kept.",
                 f"Check the server, then resume the run: hybridloop runs resume {run.record.key}",
             ) from error
@@ -122,14 +122,14 @@ def _wait_for_slot(client: SyncPrefectClient, limit: str, run: HeldRun, watch: P
 def poll_for_slot(acquire: Callable[[], UUID | None], stopped: threading.Event, clock: Clock) -> UUID | None:
     """Acquire a slot as soon as one is free; return its lease, None if stopped.
 
-    Raises the error of Prefect's server, HTTPError or RuntimeError, once it has not answered for OUTAGE_LIMIT_S.
+    Raises the error of Prefect's server, HTTPError or RuntimeError, once it has not answered for SLOT_OUTAGE_S.
     """
     began = last_answer = clock.now()
     while not clock.wait(stopped, min(max((clock.now() - began) / 10, _MIN_POLL_S), _MAX_POLL_S)):
         try:
             lease = acquire()
         except (HTTPError, RuntimeError):
-            if clock.now() - last_answer > OUTAGE_LIMIT_S:
+            if clock.now() - last_answer > SLOT_OUTAGE_S:
                 raise
             continue
         last_answer = clock.now()

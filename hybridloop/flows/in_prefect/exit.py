@@ -9,14 +9,14 @@ from typing import Any
 
 from prefect._internal.concurrency.services import _QueueServiceBase
 
-EXIT_S = 10.0  # for all services together; a server that answers takes what they hold in less
+from hybridloop.runtime.waits import PREFECT_EXIT_S
 
 _drain = _QueueServiceBase.drain  # called by each service when the interpreter exits
 _deadlines: list[float] = []  # of the exit, once it has begun
 
 
 def bound_exit() -> None:
-    """Let the interpreter's exit wait EXIT_S at most for Prefect; what its services still hold then is dropped.
+    """Let the interpreter's exit wait PREFECT_EXIT_S at most for Prefect; what its services still hold then is dropped.
 
     They hold log lines and events of flow runs, which the journal has. Prefect has no setting for this wait.
     """
@@ -27,7 +27,7 @@ def _drain_within_limit(service: Any, at_exit: bool = False) -> Any:  # noqa: FB
     if not at_exit:
         return _drain(service)
     if not _deadlines:
-        _deadlines.append(time.monotonic() + EXIT_S)
+        _deadlines.append(time.monotonic() + PREFECT_EXIT_S)
         # a flow run that still waits for the server must not start a service again: no thread can be started now
         for name, logger in logging.root.manager.loggerDict.items():
             if name.partition(".")[0] == "prefect" and isinstance(logger, logging.Logger):

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.context import SettingsContext, get_settings_context
 
-TIMEOUT_S = 5.0
+from hybridloop.runtime.waits import ONE_REQUEST_S
 
 
 @contextmanager
-def client_without_retries(timeout_s: float = TIMEOUT_S) -> Iterator[SyncPrefectClient]:
+def client_without_retries(timeout_s: float = ONE_REQUEST_S) -> Iterator[SyncPrefectClient]:
     """Yield a client that sends each request once; by default Prefect's retry for minutes.
 
     Prefect has no option for one client, and its `temporary_settings` reads all settings again from the environment and

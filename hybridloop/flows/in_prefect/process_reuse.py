@@ -36,11 +36,11 @@ from prefect.states import Pending
 
 from hybridloop.journal import Owner
 from hybridloop.journal.journal import FLOW_RUN_VARIABLE
+from hybridloop.runtime.waits import NEXT_POINT_S
 
 SWEEP_TAG = "sweep:"  # start of the tag of a sweep's points
 JOURNAL = "journal:"  # start of the tag with the id of the journal of a flow run's run
 PROCESS_LABEL = "hybridloop.process"  # label of a flow run whose process takes a further point when it has completed
-WAIT_S = 15.0  # that a process waits for a further point; a sweep sees the end of one within 5 s
 RESERVED_S = 30.0  # that a point is left to waiting processes; workers start theirs up to 10 s before its time
 _MIN_POLL_S, _MAX_POLL_S = 0.2, 1.0
 _PAGE = 20
@@ -93,7 +93,7 @@ def _run_points(flow: Any, first: FlowRun) -> None:
 def _next_point(client: SyncPrefectClient, first: FlowRun) -> FlowRun | None:
     """Wait for a scheduled flow run and take it; None if there was none for a while or the server refuses it."""
     began, pause = time.monotonic(), _MIN_POLL_S
-    while time.monotonic() - began < WAIT_S:
+    while time.monotonic() - began < NEXT_POINT_S:
         with suppress(HTTPError, PrefectException):  # an unreachable server is asked again
             for point in _scheduled(client, first):
                 # the server lets one process or worker set it to pending; with a past time it need not wait for its own

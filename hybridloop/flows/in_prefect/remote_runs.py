@@ -37,12 +37,12 @@ from hybridloop.flows.in_prefect.host import HELD, REFUSED
 from hybridloop.flows.rescue.delivery import deliver_ends
 from hybridloop.journal import open_journal
 from hybridloop.results.result import RunResult
+from hybridloop.runtime.waits import RESUMED_WITHIN_S
 from hybridloop.settings import AutoResume, ProblemText
 from hybridloop.tasks.prefect_tasks import TAG
 
 POLL_S = 2.0
 WORKER_AFTER_S = 10.0  # without a worker by then, the view says so
-RESUMED_WITHIN_S = 300.0  # by housekeeping, with a worker online
 MAX_FAILURES = 30  # requests in sequence without an answer of the server, about a minute
 LOG_DELAY_S = 3.0  # until the server has the last lines: they are sent every two seconds
 _PAGE = 200  # log lines of one request

@@ -35,15 +35,15 @@ from hybridloop.journal import Journal, RunRecord, open_journal
 from hybridloop.journal.held_run import held_name
 from hybridloop.runtime.json_log import is_json
 from hybridloop.runtime.lifeline import end_with_parent
-from hybridloop.runtime.messages import show_warnings
+from hybridloop.runtime.messages import EscapedFormatter, show_warnings
 from hybridloop.runtime.signals import exit_on_sigterm
+from hybridloop.runtime.waits import HOUSEKEEPING_REQUEST_S
 from hybridloop.tasks.orphans import close_orphaned_sessions
 from hybridloop.tasks.prefect_tasks import TAG
 
 EVERY_S = 20.0  # a lease lasts 60 s: within two minutes of a death the session is closed, and the run is in line
 PARKED_EVERY_S = 180.0  # for what asks the service about each job: runs that are parked
 AT_ONCE = 4  # runs without a deployment that it resumes, in a process each
-TIMEOUT_S = 30.0
 _RESUME = "from hybridloop.flows.rescue.housekeeper import resume; resume()"
 _PAGE = 200
 
@@ -67,7 +67,7 @@ class Housekeeper:
             self._next_parked = time.monotonic() + PARKED_EVERY_S
         marked: dict[str, str] = {}
         try:
-            with client_without_retries(timeout_s=TIMEOUT_S) as client:
+            with client_without_retries(timeout_s=HOUSEKEEPING_REQUEST_S) as client:
                 marked = mark_dead_flow_runs(self._journal, client, now=time.time(), pool=self._pool)
                 if is_parked_due:
                     self._blocks = {None, *_workspaces_of(client, self._pool)}
@@ -137,7 +137,9 @@ def main() -> None:
     if is_json():
         show_warnings()
     else:
-        logging.basicConfig(format="%(asctime)s | %(levelname)-7s | housekeeping - %(message)s", datefmt="%H:%M:%S")
+        lines = logging.StreamHandler()
+        lines.setFormatter(EscapedFormatter("%(asctime)s | %(levelname)-7s | housekeeping - %(message)s", "%H:%M:%S"))
+        logging.basicConfig(handlers=[lines])
     pool, pause, said = sys.argv[1], threading.Event(), ""
     while True:
         try:
@@ -158,6 +160,7 @@ def resume() -> None:
     """Resume the run whose key is the argument, in the workspace of the block that a second one names."""
     _, key, *blocks = sys.argv
     block = blocks[0] if blocks else None
+    show_warnings()
     with exit_on_sigterm(), open_journal() as journal:
         try:
             resume_here(journal, journal.run(key), block, find_workspace(block))

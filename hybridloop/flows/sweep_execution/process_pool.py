@@ -13,6 +13,7 @@ from typing import Any
 
 from hybridloop.flows.sweep_execution.scheduler import AttemptEnd
 from hybridloop.flows.sweep_execution.spec import Point
+from hybridloop.runtime.waits import POINT_END_S
 
 _START = """
 from hybridloop.runtime.foreign_folder import shut_out_current_folder
@@ -21,7 +22,6 @@ from hybridloop.flows.sweep_execution.worker_process import main
 main()
 """
 COMMAND = (sys.executable, "-P", "-c", _START)
-EXIT_TIMEOUT_S = 30.0  # an interrupted run waits 5 s for its round, then closes its session
 
 
 class ProcessPool:
@@ -92,7 +92,7 @@ class ProcessPool:
         try:
             for process in (*self._idle, *self._busy):
                 with suppress(subprocess.TimeoutExpired):
-                    process.wait(EXIT_TIMEOUT_S)
+                    process.wait(POINT_END_S)
         finally:  # a second signal comes here at once
             for process in (*self._idle, *self._busy):
                 if process.poll() is None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import time
 from collections import Counter
@@ -21,7 +19,8 @@ from hybridloop.journal import RunRecord
 from hybridloop.preparation.checks import is_in_hartree
 from hybridloop.results.result_text import LOCAL_NOTE, amounts_text
 from hybridloop.runtime.durations import format_duration
-from hybridloop.runtime.text_table import as_html, format_table, join_list, spreadsheet_cell
+from hybridloop.runtime.escaping import csv_text, escape_line
+from hybridloop.runtime.text_table import as_html, format_table, join_list
 
 if TYPE_CHECKING:
     from hybridloop.reports.plots.style import Picture
@@ -118,7 +117,7 @@ class SweepResult:
     def _unfinished(self) -> Iterator[str]:
         for row in self.rows:
             if row["status"] not in WITH_RESULT:
-                yield f"  {row['run_key']}  {row['status']}: {row['reason']}"
+                yield escape_line(f"  {row['run_key']}  {row['status']}: {row['reason']}")
 
     def _repr_html_(self) -> str:
         """Return the table as HTML, for notebooks."""
@@ -126,11 +125,7 @@ class SweepResult:
 
     def to_csv(self) -> str:
         """Return the rows as CSV with a header; lists are joined by spaces."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(self.columns)
-        writer.writerows([spreadsheet_cell(join_list(row[name])) for name in self.columns] for row in self.rows)
-        return text.getvalue()
+        return csv_text(self.columns, ([join_list(row[name]) for name in self.columns] for row in self.rows))
 
     def picture(self) -> Picture:
         """Return the picture of values with errors over what was varied, with exact values where they are known."""

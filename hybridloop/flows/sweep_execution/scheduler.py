@@ -20,11 +20,10 @@ from hybridloop.runs.hold import begin_extension
 from hybridloop.runs.order import algorithm_order
 from hybridloop.runs.resumable import was_outage
 from hybridloop.runs.run import Run, find_run, run_of_key
+from hybridloop.runtime.waits import JOURNAL_AWAY_S, SWEEP_OUTAGE_S
 from hybridloop.settings import goals_of
 
 T = TypeVar("T")
-AWAY_S = 300.0
-LONGEST_OUTAGE_S = 86400.0
 _log = logging.getLogger(__name__)
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0  # a lease of a process on another machine ends after 60 s
 
@@ -145,7 +144,7 @@ def run_points(
             record = retry_journal(lambda key=end.key: run_of_key(journal, key))  # type: ignore[misc]
             is_own = end.is_own and not _was_away(journal, record)
             following = attempt.after(is_own=is_own, now=clock())
-            is_over = following.number > attempts or clock() - (following.away_since or clock()) > LONGEST_OUTAGE_S
+            is_over = following.number > attempts or clock() - (following.away_since or clock()) > SWEEP_OUTAGE_S
             if not end.again or is_over:
                 done(end.key, row_of(attempt.point, record, end.trouble))
                 continue
@@ -192,7 +191,7 @@ def retry_journal(read: Callable[[], T], on_outage: Callable[[], None] = lambda:
         try:
             return read()
         except JournalError as error:
-            if type(error) is not JournalError or time.monotonic() - began > AWAY_S:  # damaged, or too new
+            if type(error) is not JournalError or time.monotonic() - began > JOURNAL_AWAY_S:  # damaged, or too new
                 raise
             on_outage()
         time.sleep(pause)

@@ -15,8 +15,10 @@ from prefect.states import Completed
 from hybridloop.flows.in_prefect.host import REFUSALS
 from hybridloop.flows.in_prefect.stored_result import stored
 from hybridloop.flows.sweep_execution.results import SweepResult
+from hybridloop.runtime.escaping import escape_markdown
 
 _NOT_IN_A_KEY = re.compile(r"[^a-z0-9]+")
+_PLAIN = re.compile(r"[\w.+ -]*", re.ASCII)
 
 
 def show(result: SweepResult) -> Any:
@@ -43,14 +45,20 @@ def tell(kind: str, name: str, payload: dict[str, str]) -> None:
     emit_event(f"hybridloop.{kind}", resource=resource, payload=payload)
 
 
+def _cell(value: Any) -> Any:
+    is_foreign = isinstance(value, str) and _PLAIN.fullmatch(value) is None
+    return escape_markdown(value) if is_foreign else value
+
+
 def _create_artifacts(result: SweepResult) -> None:
     key = f"sweep-{_NOT_IN_A_KEY.sub('-', result.name.lower()).strip('-') or 'unnamed'}"
     columns = [name for name in result.columns if name != "sessions"]
-    rows = [{name: row[name] for name in columns} for row in result.rows]
+    # the page shows a cell as markdown
+    rows = [{_cell(name): _cell(row[name]) for name in columns} for row in result.rows]
     create_table_artifact(table=rows, key=key, description=f"The {len(rows)} points of the sweep {result.name}.")
     data = base64.b64encode(result.picture().svg().encode()).decode()
     create_markdown_artifact(
-        markdown=f"![{result.name}](data:image/svg+xml;base64,{data})",
+        markdown=f"![{escape_markdown(result.name)}](data:image/svg+xml;base64,{data})",
         key=f"{key}-picture",
         description="Values by the varied setting.",
     )

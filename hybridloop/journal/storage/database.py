@@ -18,18 +18,18 @@ from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
 from hybridloop.errors import InputError, JournalDamaged, JournalError
-from hybridloop.journal.storage.database_errors import SHORT_CONNECT_TIMEOUT_S, LockTimeout, is_away, to_journal_error
+from hybridloop.journal.storage.database_errors import LockTimeout, is_away, to_journal_error
 from hybridloop.journal.storage.encoding import replace_unstorable
 from hybridloop.journal.storage.location import QUEUE_SUFFIX, Location, beside, silence
 from hybridloop.journal.storage.open_file import OpenFile
 from hybridloop.journal.storage.rows import copy_tables
 from hybridloop.journal.storage.schema import metadata
 from hybridloop.journal.storage.write_queue import WriteQueue
+from hybridloop.runtime.waits import JOURNAL_SERVER_S, SHORT_CONNECT_TIMEOUT_S
 
 _BEGIN = "hybridloop_begin"  # execution option: the statement that begins a connection's transactions
 _BEGIN_WRITE = "BEGIN IMMEDIATE"  # takes SQLite's write lock at once
 _BUSY_MS = "hybridloop_busy_ms"  # key in `connection.info`: the busy timeout that the connection has now
-WAIT_S = 120.0  # for a server that is away, by default: a failover takes a minute
 WAIT_VARIABLE = "HYBRIDLOOP_JOURNAL_WAIT_S"
 _RECONNECT_EVERY_S = 0.5
 _MIN_FREE_SHARE = 0.2  # a file with a smaller share of free space is not compacted
@@ -55,7 +55,7 @@ class Database:
         *,
         busy_s: float,
         waits: bool = False,
-        wait_s: float = WAIT_S,
+        wait_s: float = JOURNAL_SERVER_S,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.location = location

@@ -11,9 +11,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
 from hybridloop.errors import JournalDamaged, JournalError
 from hybridloop.journal.storage.location import Location
-
-SHORT_TIMEOUT_S = 0.2
-SHORT_CONNECT_TIMEOUT_S = 2  # the shortest that libpq allows
+from hybridloop.runtime.waits import SHORT_TIMEOUT_S
 
 # also true of a commit whose reply was lost
 _UNHARMED = "What was written before is unharmed, and this step was written whole or not at all."

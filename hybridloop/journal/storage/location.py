@@ -13,7 +13,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from hybridloop.errors import NOTHING_SUBMITTED, InputError, JournalError
-from hybridloop.runtime.paths import make_folder
+from hybridloop.runtime.paths import home, make_folder
 
 PASSWORD_FILE = "HYBRIDLOOP_JOURNAL_PASSWORD_FILE"
 _EXAMPLES = "Use sqlite:////a/folder/journal.db or postgresql://user@host/database."
@@ -151,6 +151,11 @@ def prepare_file(path: Path) -> None:
             path.chmod(0o600)
     except OSError as error:
         raise unusable_path_error(path, error) from error
+
+
+def own_file(environ: Mapping[str, str]) -> Path:
+    """Return the path of the journal in the state folder, which need not exist."""
+    return home(environ) / "journal.db"
 
 
 def make_private_folder(folder: Path) -> Path:

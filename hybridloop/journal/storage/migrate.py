@@ -27,11 +27,11 @@ from hybridloop.journal.storage.location import (
 )
 from hybridloop.journal.storage.schema import VERSION, VERSION_TABLE
 from hybridloop.runtime.paths import home
+from hybridloop.runtime.waits import INSPECTION_BUSY_S
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 _alembic = threading.Lock()  # Alembic has one context in each process
 _ADVISORY_LOCK = 0x4859_4252  # our key for PostgreSQL's advisory locks
-_INSPECTION_BUSY_S = 2.0
 _SET_UP = b"set up"  # in the file of the queue of writers, once the journal beside it has its tables
 
 
@@ -177,7 +177,7 @@ def location_of(environ: Mapping[str, str]) -> Location:
 
 def version_at(location: Location) -> str | None:
     """Return the version of a journal's schema, None without one; change nothing. Raises as `inspect_journal`."""
-    database = Database(location, busy_s=_INSPECTION_BUSY_S)
+    database = Database(location, busy_s=INSPECTION_BUSY_S)
     try:
         return read_version(database)
     finally:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +18,7 @@ from hybridloop.results.result import RunResult
 from hybridloop.results.result_text import ERRORS, OBSERVABLES, heading_of, observable_error, shown_rows
 from hybridloop.results.summary import headline
 from hybridloop.runs.stored_run import StoredRun
-from hybridloop.runtime.text_table import spreadsheet_cell
+from hybridloop.runtime.escaping import csv_text
 
 _OWN = ("value", "standard_error", "exact", "error", "reference", "rounds", "jobs", "shots")  # of a run without a table
 
@@ -93,16 +91,13 @@ def _observables(result: RunResult) -> dict[str, str]:
         "shots",
     )
     rows = [{name: row[name] for name in columns if name in row} for row in result.observables]
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(name.replace("_", " ") for name in rows[0])
-    writer.writerows(map(spreadsheet_cell, row.values()) for row in rows)
+    listed = csv_text((name.replace("_", " ") for name in rows[0]), (row.values() for row in rows))
     names = [name for name in rows[0] if name not in ("standard_error", "rounding_bound")]
     bars = [{"value": None if row["value"] is None else observable_error(row)} for row in rows]
     cells = [[cell(row[name], bar.get(name)) for name in names] for row, bar in zip(rows, bars, strict=True)]
     caption = f"{OBSERVABLES} of {result.problem}."
     latex = table(caption, f"tab:{result.run_key}-observables", names, cells)
-    return {"observables.csv": file.getvalue(), "observables.tex": latex}
+    return {"observables.csv": listed, "observables.tex": latex}
 
 
 def _headings(names: Iterable[str], result: RunResult) -> list[str]:
@@ -112,11 +107,7 @@ def _headings(names: Iterable[str], result: RunResult) -> list[str]:
 
 
 def _csv(rows: Sequence[Mapping[str, Any]], result: RunResult) -> str:
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(_headings(rows[0], result))
-    writer.writerows(map(spreadsheet_cell, row.values()) for row in rows)
-    return file.getvalue()
+    return csv_text(_headings(rows[0], result), (row.values() for row in rows))
 
 
 def _table(rows: Sequence[Mapping[str, Any]], result: RunResult, caption: str) -> str:

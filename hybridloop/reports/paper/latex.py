@@ -11,7 +11,8 @@ from hybridloop.results.result_text import measured_text
 
 _ACCENTS = dict(zip("\u0300\u0301\u0302\u0303\u0308\u030a\u030c\u0327", "`'^~\"rvc", strict=True))
 _WORDS = {
-    **{each: f"\\{each}" for each in "{}$&#_%"},
+    **{each: f"\\{each}" for each in "$&#_%"},
+    **{"{": r"\textbraceleft{}", "}": r"\textbraceright{}"},  # BibTeX counts `\{`, too
     **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "`": "{`}", '"': "''"},
     **{"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "*": "{*}", "[": "{[}", "]": "{]}"},
     **{"±": r"\ensuremath{\pm}", "×": r"\ensuremath{\times}", "·": r"\ensuremath{\cdot}", "−": r"\ensuremath{-}"},

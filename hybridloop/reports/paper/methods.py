@@ -186,7 +186,7 @@ class MethodsText:
             yield f"The provider's error mitigation (debiasing) was {state}."
         if billed and not is_local:
             yield escape(f"The service billed {billed}.")
-        software = [f"{SELF} {record.versions.get(SELF, '')}".strip() + self._cite([SELF])]
+        software = [escape(f"{SELF} {record.versions.get(SELF, '')}".strip()) + self._cite([SELF])]
         for name in self._table["software"]:
             if name in record.versions:
                 entry = self._table["software"][name]

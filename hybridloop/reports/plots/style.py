@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from xml.sax.saxutils import escape
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from hybridloop.runtime.escaping import escape_control, escape_html
 
 # M. Okabe and K. Ito, "Color Universal Design" (2008), with ink and greys; each has a CSS variable on pages
 BLUE, ORANGE, GREEN, PURPLE = "#0072b2", "#c65102", "#007d5a", "#a8487f"
@@ -52,7 +53,7 @@ RC: dict[Any, Any] = {
 }
 _PROLOGUE = re.compile(r"^.*?(?=<svg)", re.DOTALL)
 _METADATA = re.compile(r"<metadata>.*?</metadata>\s*", re.DOTALL)
-_FONTS = re.compile(r"(font(?:-family)?:[^;\"]*?)'DejaVu Sans'[^;\"]*")
+_FONTS = re.compile(r"(font(?:-family)?:[^;\"<]*?)'DejaVu Sans'[^;\"<]*")
 _ID = re.compile(r' id="([^"]+)"')
 _REFERENCE = re.compile(r"(?<=[\"(])#([A-Za-z_][\w.-]*)(?=[\")])")
 _HOVER = re.compile(r'(<g id="(?P<id>hover-\d+)">)')
@@ -98,19 +99,19 @@ class Picture:
         if themed:
             for colour, variable in VARIABLES.items():
                 text = text.replace(colour, f"var({variable})")
-        words = f'<title id="{self.kind}-title">{escape(self.title)}</title>'
-        words += f'<desc id="{self.kind}-desc">{escape(self.description)}</desc>'
+        words = f'<title id="{self.kind}-title">{escape_html(self.title)}</title>'
+        words += f'<desc id="{self.kind}-desc">{escape_html(self.description)}</desc>'
         opening = (
             '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" role="img"'
             f' aria-labelledby="{self.kind}-title" aria-describedby="{self.kind}-desc" viewBox="\\g<box>">'
         )
-        return _OPENING.sub(lambda match: match.expand(opening) + words, text, count=1)
+        return escape_control(_OPENING.sub(lambda match: match.expand(opening) + words, text, count=1))
 
     def _with_hover_titles(self, text: str) -> str:
         """Return the SVG with the texts of `hover` as titles, which browsers show under the pointer."""
         marks = self.figure.findobj(lambda artist: (artist.get_gid() or "").startswith("hover-"))
         words = {str(mark.get_gid()): str(mark.get_label())[1:] for mark in marks}
-        return _HOVER.sub(lambda match: f"{match[1]}<title>{escape(words[match['id']])}</title>", text)
+        return _HOVER.sub(lambda match: f"{match[1]}<title>{escape_html(words[match['id']])}</title>", text)
 
 
 def _prefix_ids(text: str, kind: str) -> str:

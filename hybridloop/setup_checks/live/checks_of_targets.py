@@ -6,10 +6,10 @@ import re
 from contextlib import closing
 from typing import Any
 
-from hybridloop.azure.retry import RETRY_AFTER_CAP_S
 from hybridloop.azure.transport import TRANSIENT, RequestFailed, Transport
 from hybridloop.azure.workspace import connect, connection_string_of
 from hybridloop.errors import InputError
+from hybridloop.runtime.waits import RETRY_AFTER_CAP_S
 from hybridloop.setup_checks.live import programs
 from hybridloop.setup_checks.live.service import (
     QUANTINUUM,

@@ -14,6 +14,7 @@ from hybridloop.errors import HybridloopError, InputError, ServiceBusy, ServiceU
 from hybridloop.journal import SessionRow
 from hybridloop.runtime.clock import Clock, ClockLock
 from hybridloop.runtime.run_events import continued, current_observation
+from hybridloop.runtime.waits import PING_END_S
 from hybridloop.settings.keep_alive import (
     HOLD_AFTER_S,
     IDLE_LIMIT_S,
@@ -34,7 +35,6 @@ from hybridloop.tasks.keepalive.pings import PingLog, PingSender
 from hybridloop.tasks.submission.polling import Poller, poll_interval
 
 REPEAT_S = 10.0  # until a ping that failed is sent again
-_CLOSE_S = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -202,7 +202,7 @@ class KeptSession:
         """Send no more pings, and settle the last ones; a worker whose request takes long does it afterwards."""
         self._settles = settles
         self._stopped = True
-        if settles and self._pings is not None and self._sending.acquire(_CLOSE_S):
+        if settles and self._pings is not None and self._sending.acquire(PING_END_S):
             try:
                 self._pings.close()
             finally:

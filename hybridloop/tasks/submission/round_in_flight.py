@@ -26,6 +26,7 @@ from hybridloop.journal import Job, PubRecord
 from hybridloop.journal.held_run import how_to_resume
 from hybridloop.runtime.crash_points import crash_point
 from hybridloop.runtime.run_events import EventValue, report
+from hybridloop.runtime.waits import JOB_SILENT_S
 from hybridloop.settings.failure_policy import OnLostJob, is_above
 from hybridloop.tasks.connection import Connection
 from hybridloop.tasks.submission.job_errors import (
@@ -40,7 +41,7 @@ from hybridloop.tasks.submission.job_ids import RoundKey
 from hybridloop.tasks.submission.job_in_flight import JobInFlight, JobPhase
 from hybridloop.tasks.submission.jobs import ACTIVE, PARTLY, SUCCEEDED, describe_jobs, submission_body
 from hybridloop.tasks.submission.results import lost_shots, merge_points, read_counts
-from hybridloop.tasks.submission.round_polls import GONE, OVER, SILENT_S, RoundPolls, gone
+from hybridloop.tasks.submission.round_polls import GONE, OVER, RoundPolls, gone
 from hybridloop.tasks.submission.target_outage import TargetOutage
 
 LONG_S = 10.0  # of a job, which is said
@@ -127,7 +128,7 @@ class RoundInFlight:
             _log.warning(
                 "job %s has the status %r, which is unknown; its run waits %.0f minutes for a known one, then it is "
                 "parked",
-                *(job.spec.id, status, SILENT_S / 60.0),
+                *(job.spec.id, status, JOB_SILENT_S / 60.0),
             )
         job.listed = str(status)
         if status not in OVER:

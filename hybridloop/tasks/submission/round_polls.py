@@ -13,12 +13,12 @@ from hybridloop.azure.client import PAGE_SIZE
 from hybridloop.azure.retry import ATTEMPTS_IN_RUN
 from hybridloop.errors import RunParked
 from hybridloop.runtime.crash_points import crash_point
+from hybridloop.runtime.waits import JOB_SILENT_S
 from hybridloop.tasks.connection import Connection
 from hybridloop.tasks.submission.job_in_flight import JobInFlight, JobPhase
 from hybridloop.tasks.submission.jobs import TERMINAL
 
 PAUSE_A_PAGE_S = 0.02  # after a poll of several pages: a page costs client and service about as much
-SILENT_S = 1800.0  # that an accepted job may be without a known status
 UNLISTED_S = 30.0  # after which a job is asked for by its id: a deleted one is in no list
 GONE = "gone"  # status of a job that the service accepted, and has no more: it was deleted
 OVER = TERMINAL | {GONE}
@@ -71,7 +71,7 @@ class RoundPolls:
             return
         crash_point("poll.before")
         states: Iterable[str] = self._states
-        if now - self._all_listed_at > SILENT_S / 4:
+        if now - self._all_listed_at > JOB_SILENT_S / 4:
             self._all_listed_at, states = now, ()
         sizes = Counter(job.session for job in jobs)
         starts = {ordinal: range(0, sizes[ordinal], PAGE_SIZE) for ordinal in sorted(waiting)}
@@ -119,9 +119,9 @@ class RoundPolls:
             self._observe(gone(job_id))
 
     def _park(self) -> None:
-        """Raise RunParked if one of the jobs has had no known status for SILENT_S; find those that were deleted."""
+        """Raise RunParked if one of the jobs has had no known status for JOB_SILENT_S; find those that were deleted."""
         now, jobs = self._connection.clock.now(), self._jobs()
-        unlisted_s = UNLISTED_S + (SILENT_S / 4 if self._states else 0.0)  # between two lists of all jobs
+        unlisted_s = UNLISTED_S + (JOB_SILENT_S / 4 if self._states else 0.0)  # between two lists of all jobs
         for job in jobs:
             if JobPhase.ACCEPTED <= job.phase < JobPhase.ENDING:
                 job.known_at = now if job.known_at is None else job.known_at
@@ -129,7 +129,9 @@ class RoundPolls:
                 if now - asked_at > unlisted_s:
                     job.asked_at = now
                     self._work(partial(self._find, job.spec.id), first=False)
-                if now - job.known_at > SILENT_S:
+                if now - job.known_at > JOB_SILENT_S:
                     what = f"the status {job.listed!r}" if job.listed else "not been listed"
-                    _log.warning("job %s has %s for %.0f minutes: the run is parked", job.spec.id, what, SILENT_S / 60)
+                    _log.warning(
+                        "job %s has %s for %.0f minutes: the run is parked", job.spec.id, what, JOB_SILENT_S / 60
+                    )
                     raise RunParked(sum(each.phase < JobPhase.DONE for each in jobs))

@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 
 from hybridloop.errors import HybridloopError, RunStopped, StreamBusy
 from hybridloop.runtime.clock import Clock
+from hybridloop.runtime.waits import INTERRUPTED_WAIT_S
 from hybridloop.tasks.submission.round_in_flight import RoundInFlight
-
-INTERRUPTED_WAIT_S = 5.0  # an interrupted run waits so long for its rounds in flight
 
 _log = logging.getLogger(__name__)
 

@@ -80,7 +80,7 @@ def test_the_optimum_of_a_graph_of_24_to_40_nodes_is_that_of_dynamic_programming
 def test_a_dense_problem_without_an_optimum_has_the_best_value_known_and_a_bound(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("hybridloop.algorithms.binary.solver.SOLVER_SECONDS", 0.3)
+    monkeypatch.setattr("hybridloop.algorithms.binary.solver.SOLVER_S", 0.3)
     edges = weighted(nx.gnp_random_graph(40, 0.5, seed=1), 3)
     problem = max_cut(graph_from_edges(40, edges))
     optimum = problem.optimum

@@ -23,7 +23,6 @@ from hybridloop.flows.in_prefect.artifact import (
     MIN_INTERVAL_S,
     RunArtifact,
     convergence_svg,
-    escape_markdown,
     report_markdown,
 )
 from hybridloop.journal import open_journal
@@ -31,6 +30,7 @@ from hybridloop.local_stack import PrefectServer
 from hybridloop.results.result import RunResult
 from hybridloop.results.result_text import OBSERVABLES
 from hybridloop.runs.stored_run import StoredRun, load_run
+from hybridloop.runtime.escaping import escape_markdown
 from tests.flow_calls import call_flow
 from tests.http_helpers import answer, replying
 from tests.long_run_helpers import long_run

@@ -10,11 +10,12 @@ import pytest
 
 from hybridloop.azure.client import PAGE_SIZE
 from hybridloop.errors import RunParked
+from hybridloop.runtime.waits import JOB_SILENT_S
 from hybridloop.tasks.submission.batches import ParameterRows
 from hybridloop.tasks.submission.job_ids import JobKey, RoundKey
 from hybridloop.tasks.submission.job_in_flight import JobInFlight, JobPhase
 from hybridloop.tasks.submission.jobs import TERMINAL, JobSpec
-from hybridloop.tasks.submission.round_polls import PAUSE_A_PAGE_S, SILENT_S, RoundPolls
+from hybridloop.tasks.submission.round_polls import PAUSE_A_PAGE_S, RoundPolls
 
 PAGES = [0, PAGE_SIZE, 2 * PAGE_SIZE]
 KEY = RoundKey("3f0d3a57-64a1-4c5f-8f6b-3a9d5a1a7a01", "main", 0)
@@ -73,7 +74,7 @@ def test_a_poll_lists_nothing_before_the_pages_of_the_one_before_are_read() -> N
 
 def test_jobs_of_many_points_are_listed_at_their_end_and_all_now_and_then() -> None:
     place = Place(is_batched=True)
-    for seconds, states in [(0.0, TERMINAL), (SILENT_S / 3, frozenset()), (60.0, TERMINAL)]:
+    for seconds, states in [(0.0, TERMINAL), (JOB_SILENT_S / 3, frozenset()), (60.0, TERMINAL)]:
         place.poll_after(seconds)
         place.read_others()
         assert place.states == {states}  # of all pages, as these follow one another in one list
@@ -90,6 +91,6 @@ def test_a_job_that_is_never_listed_parks_the_run() -> None:
     place = Place()
     place.poll_after(0.0)
     place.read_others()
-    place.poll_after(SILENT_S + 1.0)
+    place.poll_after(JOB_SILENT_S + 1.0)
     with pytest.raises(RunParked):
         place.read_others()
