@@ -220,6 +220,13 @@ def test_it_runs_resumes_after_a_kill_reports_and_is_deployed(
     assert "Random sampling" in page
     assert "Best assignments" in page
     assert theirs.run("runs", "verify", "killed").returncode == 0
+    removed = theirs.with_variables(PYTHONPATH=stack_environ.get("PYTHONPATH", ""))
+    verified, resumed_again = (removed.run("runs", command, "killed") for command in ("verify", "resume"))
+    assert (verified.returncode, resumed_again.returncode) == (2, 2)
+    assert "nothing of run 'killed' is derived: its algorithm 'uniform' is not installed" in verified.stderr
+    assert "Install what it was started with, then resume it." in resumed_again.stderr
+    assert removed.json("runs", "show", "killed")["value"] == unbroken["value"]
+    assert removed.run("runs", "show", "killed").returncode == 0
     # a deployment names the flow
     with prefect_client(prefect_server) as client, pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(site))

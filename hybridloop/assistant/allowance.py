@@ -80,7 +80,7 @@ class Allowance:
         if price.unit not in max_cost:
             problem = f"a run on {target.name} is billed in {price.unit}, and has no cap in it"
             raise _refusal("max_cost", problem, remedy[:1].upper() + remedy[1:])
-        if (cap := max_cost[price.unit]) > (left + taken) * (1.0 + 1e-9):
+        if (cap := max_cost[price.unit]) > (left + taken) * (1.0 + 1e-9) or not left + taken:
             problem = f"the cap of run {key}, {_amount(cap, price.unit)}, exceeds what is left of the allowance"
             raise _refusal("max_cost", problem, remedy[:1].upper() + remedy[1:])
         return {}

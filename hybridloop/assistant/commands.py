@@ -12,8 +12,11 @@ from typing import IO, Any
 
 from mcp.server.mcpserver.exceptions import ToolError
 
+from hybridloop.errors import NOTHING_SUBMITTED, InputError
+
 POLL_S = 0.1
 _WITH_RESULT = (0, 3, 4)  # exit codes of commands that print a document
+_LONGEST = 100_000  # of an argument, of which Linux takes 128 KiB
 _PREFIX = "hybridloop: "  # begins the line of an error
 
 
@@ -21,6 +24,10 @@ class Command:
     """A command in its process; its output goes to files, as nothing reads a pipe while no tool waits."""
 
     def __init__(self, *arguments: str) -> None:
+        if too_long := next((each for each in arguments if "\0" in each or len(each.encode()) > _LONGEST), None):
+            problem = f"{too_long[:80]!r} has a NUL character, or more than {_LONGEST:,} bytes"
+            remedy = "Give a file in the server's folder in place of a long text."
+            raise InputError("arguments", problem, remedy, NOTHING_SUBMITTED)
         self._out, self._err = tempfile.TemporaryFile(), tempfile.TemporaryFile()
         command = [sys.executable, "-P", "-m", "hybridloop.assistant.attached", *arguments]
         # in a session of its own: clients kill the server's process group soon after they have closed its input

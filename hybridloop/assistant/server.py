@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import logging
 import os
 import secrets
 import threading
@@ -37,6 +38,7 @@ from hybridloop.inputs.sources import CALL, Layer, resolve_settings
 from hybridloop.journal import check_key, open_journal
 from hybridloop.reports.cost_groups import CostGroup
 from hybridloop.runs.order import generated_key
+from hybridloop.runtime.messages import EscapedFormatter
 
 INSTRUCTIONS = (
     "Hybrid quantum algorithms on Azure Quantum. `plan` estimates the price of a run. A run on a paid target needs "
@@ -54,7 +56,7 @@ _DEFAULTS = Settings()
 Algorithm = Annotated[str, Field(pattern=f"^({'|'.join(ALGORITHMS)})$")]
 _PROBLEM = "Built-in name (`problems`), atoms as text, or a file in the server's folder; a scan takes a list."
 Problem = Annotated[str | list[str], Field(description=_PROBLEM)]
-Key = Annotated[str, Field(description="The run's key.")]
+Key = Annotated[str, Field(max_length=100, description="The run's key.")]
 Wait = Annotated[float, Field(ge=0, le=600, description="Longest wait for the end of the run, in seconds.")]
 Answer = dict[str, Any]
 P = ParamSpec("P")
@@ -63,6 +65,9 @@ Tool = Callable[Concatenate["Tools", P], Coroutine[Any, Any, Answer]]
 
 def serve(allowance: Allowance, folder: Path | None, workspace: str | None) -> None:
     """Serve one client on standard input and output until it leaves, which ends the runs of this server."""
+    lines = logging.StreamHandler()
+    lines.setFormatter(EscapedFormatter("hybridloop: %(message)s"))
+    logging.basicConfig(handlers=[lines])  # else the SDK's handler, which prints what a client sent as it is
     server = MCPServer("hybridloop", instructions=INSTRUCTIONS, version=version("hybridloop"), log_level="WARNING")
     tools = Tools(allowance, None if folder is None else folder.resolve(), workspace)
     for tool in (tools.problems, tools.plan, tools.follow, tools.result, tools.cost):
@@ -92,6 +97,7 @@ class Tools:
     def __init__(self, allowance: Allowance, folder: Path | None, workspace: str | None) -> None:
         self._allowance, self._folder, self._workspace = allowance, folder, workspace
         self._runs: dict[str, Command] = {}
+        self._asked: dict[str, tuple[str, list[str], Mapping[str, Any]]] = {}  # for by the calls that started them
         self._starting = threading.Lock()
 
     @_with_allowance
@@ -144,6 +150,9 @@ class Tools:
         return self._allowance.balance()
 
     def _checked(self, problem: str | list[str]) -> list[str]:
+        if not problem:
+            remedy = "`problems` lists the built-in ones."
+            raise InputError("problem", "it is empty", remedy, NOTHING_SUBMITTED)
         return [problem_argument(each, self._folder) for each in ([problem] if isinstance(problem, str) else problem)]
 
     def _command(self, verb: str, algorithm: str, problems: list[str], options: list[str]) -> Command:
@@ -153,10 +162,15 @@ class Tools:
     def _start(self, algorithm: str, problem: str | list[str], given: Mapping[str, Any], run_key: str | None) -> str:
         """Start the process of a run, with the assistant's tag, unless it is running; return the run's key."""
         problems = self._checked(problem)
-        name = Path(problems[0]).stem[:40]
+        name, asked = Path(problems[0]).stem[:40], (algorithm, problems, given)
         key = generated_key(algorithm, name, secrets.token_hex(4)) if run_key is None else check_key(run_key)
         with self._starting:
             if key in self._runs and self._runs[key].is_running:
+                if self._asked[key] != asked:
+                    what = f"run {key!r} is running, and was started with other arguments"
+                    raise InputError(
+                        "run_key", what, "Call `follow` with it, or choose another key.", NOTHING_SUBMITTED
+                    )
                 return key
             settings = resolve_settings(algorithm, Layer(CALL, given)).settings
             target = find_target_in(self._workspace, settings.target)
@@ -165,7 +179,7 @@ class Tools:
             tags = [*(settings.tags or ()), *([TAG] if self._allowance.counts(key) else [])]
             given = {**given, "tags": ",".join(dict.fromkeys(tags))} if tags else given
             options = _options({**given, "target": target.name, **caps, "run_key": key})
-            self._runs[key] = self._command("run", algorithm, problems, options)
+            self._runs[key], self._asked[key] = self._command("run", algorithm, problems, options), asked
         return key
 
     async def _followed(self, key: str, wait_s: float) -> Answer:

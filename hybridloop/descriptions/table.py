@@ -31,9 +31,12 @@ class Algorithms(Mapping[str, Description]):
         self._others: dict[str, Description] = {}
 
     def __getitem__(self, name: str) -> Description:
-        """Return an algorithm. Raises KeyError if there is none, InputError if its package can't be used."""
+        """Return an algorithm. Raises InputError if there is none, or its package can't be used."""
         found = self._ours.get(name) or self._others.get(name)
         if found is None:
+            if name not in self._entry_points:
+                problem = f"no installed package has the algorithm {name!r}"
+                raise InputError("algorithm", problem, "Install the package that has it; pip list shows what there is.")
             found = self._others[name] = _load(self._entry_points[name])
         return found
 

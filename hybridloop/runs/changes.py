@@ -51,7 +51,7 @@ def check_can_resume(record: RunRecord) -> None:
 def changed_settings(record: RunRecord, events: Sequence[Event], changes: Mapping[str, Any]) -> RunSettings:
     """Return all settings of a run with changes. Raises InputError for a script's run, and for other settings."""
     check_can_resume(record)
-    if record.algorithm not in ALGORITHMS:
+    if record.algorithm == "session":
         raise InputError(
             "run",
             f"run {record.key!r} belongs to a script, and only the script knows its circuits",

@@ -98,6 +98,7 @@ def test_what_is_spent_counts_after_a_restart_until_a_reset_and_a_person_may_all
     assert "Give max_cost, at most 45HQC; or ask a person for a larger --allow in HQC" in said
     assert "exceeds" in refusal(lambda: Allowance({"HQC": 50.0}).check("b", PAID, {"HQC": 1.0}))
     assert "exceeds" in refusal(lambda: Allowance({"USD": 500.0}).check("b", PAID, {"HQC": 1.0}))
+    assert "exceeds" in refusal(lambda: Allowance({}).check("c", PAID, {"HQC": 0.0}))  # it would open a session
     begin("b")
     with pytest.raises(LimitReached, match="limit assistant HQC is reached: 0 HQC is the limit"):
         reserve("b", 1.0)

@@ -73,6 +73,18 @@ def test_any_title_leaves_a_picture_well_formed(title: str) -> None:
     ElementTree.fromstring(Picture("plain", title, title, figure).svg())
 
 
+def test_dollars_of_a_name_are_no_mathematics_wherever_a_picture_has_it() -> None:
+    figure, axes = axes_of("a$\\frac$", (3.0, 2.0))
+    axes.plot([0, 1], [0, 1], label="b$\\frac$")
+    axes.set_xticks([0, 1], ["c$\\frac$", "$x$"])
+    axes.annotate("d$\\frac$", (0, 0))
+    axes.legend()
+    svg = Picture("plain", "a", "b", figure).svg()
+    assert all(f"{letter}$\\frac$" in svg for letter in "abcd")
+    assert "$x$" in svg
+    assert figure._repr_png_()  # type: ignore[attr-defined]
+
+
 def test_a_brace_of_others_leaves_the_braces_of_bibtex_in_pairs() -> None:
     entry = bibtex("x", {"type": "misc", "note": escape("version 1{ }} \\input{/etc/passwd}")})
     assert entry.count("{") == entry.count("}")

@@ -28,6 +28,7 @@ from hybridloop.cli.output import (
 from hybridloop.cli.progress import show_progress, show_stages
 from hybridloop.cli.result_output import Unit, print_result
 from hybridloop.data.states import ORPHANED, STATUSES, State
+from hybridloop.descriptions import ALGORITHMS
 from hybridloop.errors import InputError, InvalidValue
 from hybridloop.settings import parse_duration
 
@@ -137,7 +138,7 @@ def show(run: Run, *, json: AsJson = False) -> None:
     if len(row["results"]) < 2:
         facts.pop("results")
     print_facts(facts)
-    if record.result is not None:
+    if record.result is not None and record.algorithm in ALGORITHMS:  # else its package is not installed here
         print_text(RunResult.from_dict(record.result).details())
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from hybridloop.runtime.escaping import escape_control, escape_html
 
@@ -62,6 +63,13 @@ _OPENING = re.compile(r"<svg [^>]*?viewBox=\"(?P<box>[^\"]+)\"[^>]*>", re.DOTALL
 
 class ShownFigure(Figure):
     """A figure that notebooks show also where nothing has loaded matplotlib's own display before."""
+
+    def draw(self, renderer: Any) -> None:
+        """Draw it, with each text as it is: ticks and notes are made outside of the style, some of them here."""
+        for text in self.findobj(Text):
+            text.set_parse_math(False)  # type: ignore[attr-defined]
+        with rc_context({"text.parse_math": False}):
+            super().draw(renderer)
 
     def _repr_png_(self) -> bytes:
         file = io.BytesIO()

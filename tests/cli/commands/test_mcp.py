@@ -106,6 +106,8 @@ def test_a_run_ends_with_its_server_resumes_by_its_key_and_holds_what_its_jobs_i
             async with assistant(mine.shell, "--allow", "60eHQC") as (call, server):
                 started = await call("run", **H2, settings=settings, run_key="a", wait_s=0)
                 assert (started["status"], started["next"]) == ("running", "Call `follow` with 'a'.")
+                other = await call("run", algorithm="qaoa", problem="petersen", run_key="a", wait_s=0)
+                assert "run 'a' is running, and was started with other arguments" in other
                 await run_sync(eventually, lambda: service.admin("ledger")["jobs"])
                 begun.append(started["run_key"])
                 if killed:
@@ -130,6 +132,20 @@ def test_a_run_ends_with_its_server_resumes_by_its_key_and_holds_what_its_jobs_i
     anyio.run(resume)
     assert service.admin("ledger")["duplicates"]["count"] == 0
     assert "Executing" not in mine.session_statuses()
+
+
+@pytest.mark.slow
+def test_what_no_command_takes_is_refused_with_a_reason(own: Shell) -> None:
+    async def use() -> None:
+        async with assistant(own) as (call, _):
+            nothing = await call("run", algorithm="vqe", problem=[])
+            long = await call("plan", algorithm="vqe", problem="H 0 0 0; " * 20_000)
+            nul = await call("cost", since="1d\0")
+            for answer in (nothing, long, nul):
+                assert "Nothing was submitted" in answer
+                assert "Allowance: none" in answer
+
+    anyio.run(use)
 
 
 def test_without_the_package_the_command_says_how_to_install_it(
