@@ -67,7 +67,7 @@ class ShownFigure(Figure):
     def draw(self, renderer: Any) -> None:
         """Draw it, with each text as it is: ticks and notes are made outside of the style, some of them here."""
         for text in self.findobj(Text):
-            text.set_parse_math(False)  # type: ignore[attr-defined]
+            text.set_parse_math(False)
         with rc_context({"text.parse_math": False}):
             super().draw(renderer)
 
