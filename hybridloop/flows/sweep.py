@@ -18,7 +18,7 @@ from hybridloop.flows.in_prefect.beside import show_in_flow
 from hybridloop.flows.in_prefect.concurrency_slots import set_limit
 from hybridloop.flows.in_prefect.flow_run_events import journal_tag, tag_flow_run
 from hybridloop.flows.in_prefect.flow_run_log import log_sent_to_prefect
-from hybridloop.flows.in_prefect.process_reuse import SWEEP_TAG, sweep_lease
+from hybridloop.flows.in_prefect.process_reuse import LEASE, SWEEP_TAG, sweep_lease
 from hybridloop.flows.in_prefect.stored_result import SERIALIZER
 from hybridloop.flows.lifecycle.host import Ended
 from hybridloop.flows.lifecycle.workspace import find_workspace
@@ -86,7 +86,9 @@ def run_sweep(
         set_cap(journal, spec)
         tags = [f"{SWEEP_TAG}{spec.name}", journal_tag(journal)]
         pool = open_pool(client, spec, journal, sdk_workspace, tags=tags, block=workspace)
-        with closing(pool), log_sent_to_prefect(), held_name(journal, sweep_lease(spec.name)):
+        lease = sweep_lease(spec.name)
+        with closing(pool), log_sent_to_prefect(), held_name(journal, lease):
+            tag_flow_run([journal_tag(journal), f"{LEASE}{lease}"])
             rows, begun = run_points(points, pool, journal, identity, attempts=spec.attempts, on_point=report)
         costs = retry_journal(lambda: cost_of_points(journal, points))
     result = result_of(spec, points, rows, begun, time.monotonic() - began, costs, is_local=is_local(sdk_workspace))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -16,7 +18,8 @@ STORED_END = ContextVar("hybridloop-stored-end", default="")  # status of the ru
 # note on the exception of a signal that came after that
 AFTER_THE_END = "the run had ended, and its status is stored: hybridloop runs list"
 TERMINATED = 128 + signal.SIGTERM  # what a shell shows for a process that SIGTERM ended
-AGAIN_S = 0.05  # by then the callback that swallowed a signal's exception has returned
+ONE_S = 0.3  # in which signals are one
+AGAIN_S = ONE_S + 0.05  # by then the callback that swallowed a signal's exception has returned
 _SIGNALS = {  # by the name of the exception that their handlers raise, Python's, ours and Prefect's
     "KeyboardInterrupt": signal.SIGINT,
     "SystemExit": signal.SIGTERM,
@@ -30,15 +33,30 @@ def exit_on_sigterm() -> Iterator[None]:
 
     SIGHUP (the terminal was closed) and SIGQUIT are passed on as SIGTERM. A signal that has a handler (Prefect's of
     SIGTERM in a flow run) or is ignored (SIGHUP by `nohup`) stays so. Python swallows what is raised in a finalizer,
-    such as a weakref's callback: a signal that came there is sent again. Does nothing outside the main thread, the
-    only one that receives signals.
+    such as a weakref's callback: a signal that came there is sent again. A second signal within `ONE_S` is the same one
+    (a pool's SIGTERM with a user's Ctrl-C): raised while the first is, it would break the locks that that one leaves.
+    Does nothing outside the main thread, the only one that receives signals.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    handlers = {signal.SIGTERM: _raise_system_exit, signal.SIGHUP: _pass_on, signal.SIGQUIT: _pass_on}
-    ours = {number: handle for number, handle in handlers.items() if signal.getsignal(number) is signal.SIG_DFL}
-    for number, handle in ours.items():
+    raised_at = -math.inf
+
+    def once(number: int, frame: FrameType | None) -> None:
+        nonlocal raised_at
+        before, raised_at = raised_at, time.monotonic()
+        if raised_at - before < ONE_S:
+            return
+        if number == signal.SIGINT:
+            signal.default_int_handler(number, frame)
+        raise SystemExit(TERMINATED)
+
+    handlers = {signal.SIGTERM: once, signal.SIGINT: once, signal.SIGHUP: _pass_on, signal.SIGQUIT: _pass_on}
+    found = {number: signal.getsignal(number) for number in handlers}
+    ours = {
+        number: handler for number, handler in found.items() if handler in (signal.SIG_DFL, signal.default_int_handler)
+    }
+    for number, handle in ((number, handlers[number]) for number in ours):
         signal.signal(number, handle)
     before = sys.unraisablehook
     sys.unraisablehook = partial(_send_again, before)
@@ -46,8 +64,8 @@ def exit_on_sigterm() -> Iterator[None]:
         yield
     finally:
         sys.unraisablehook = before
-        for number in ours:
-            signal.signal(number, signal.SIG_DFL)
+        for number, handler in ours.items():
+            signal.signal(number, handler)
 
 
 def is_by_a_signal(error: BaseException | None) -> bool:
@@ -64,10 +82,6 @@ def _send_again(otherwise: Callable[[sys.UnraisableHookArgs], object], swallowed
     again = threading.Timer(AGAIN_S, os.kill, (os.getpid(), number))
     again.daemon = True
     again.start()
-
-
-def _raise_system_exit(_number: int, _frame: FrameType | None) -> None:
-    raise SystemExit(TERMINATED)
 
 
 def _pass_on(_number: int, _frame: FrameType | None) -> None:

@@ -34,7 +34,7 @@ from hybridloop.errors import InputError
 from hybridloop.flows.algorithms import vqe
 from hybridloop.flows.housekeeping import HousekeepingSettings, housekeeping
 from hybridloop.flows.in_prefect.flow_run_events import journal_tag
-from hybridloop.flows.in_prefect.process_reuse import SWEEP_TAG, sweep_lease
+from hybridloop.flows.in_prefect.process_reuse import LEASE, SWEEP_TAG, sweep_lease
 from hybridloop.flows.in_prefect.remote_runs import follow
 from hybridloop.flows.rescue import dead_flow_runs, delivery
 from hybridloop.flows.rescue.dead_flow_runs import (
@@ -240,6 +240,19 @@ def test_a_flow_run_that_crashed_before_it_began_is_started_again_a_few_times(
         expected = "AwaitingRetry" if restarts < MAX_VAIN_STARTS else "Crashed"
         assert names(SUPERSEDED_S + 1) == {**crashed, "ours": expected}
     assert names(DAY_S + 1) == crashed
+
+
+def test_the_flow_run_of_a_killed_sweep_ends_once_no_process_has_its_lease(
+    journal: Journal, client: SyncPrefectClient
+) -> None:
+    lease = sweep_lease(f"killed-{uuid.uuid4()}")
+    made = client.create_flow_run(vqe, parameters={"problem": {"name": "h2"}}, state=Running())
+    client.update_flow_run(made.id, tags=[TAG, journal_tag(journal), f"{LEASE}{lease}"])
+    ids = {"sweep": made.id}
+    with held_name(journal, lease):
+        assert states_after(journal, client, ids, SUPERSEDED_S + 1.0) == {"sweep": "Running"}
+    assert states_after(journal, client, ids, SUPERSEDED_S - 5.0) == {"sweep": "Running"}  # it is about to end
+    assert states_after(journal, client, ids, 2.0 * SUPERSEDED_S + 1.0) == {"sweep": "Crashed"}
 
 
 def test_flow_runs_of_another_journal_and_points_of_a_living_sweep_are_left(

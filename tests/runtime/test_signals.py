@@ -65,6 +65,32 @@ def test_a_signal_that_ends_processes_raises_system_exit_and_its_handler_is_rest
     assert [signal.getsignal(each) for each in ENDING] == before == [signal.SIG_DFL] * 3
 
 
+def wait_for_signals(numbers: tuple[signal.Signals, ...]) -> None:
+    """Wait for an event while another thread sends the signals at once."""
+
+    def send() -> None:
+        for number in numbers:
+            signal.pthread_kill(threading.main_thread().ident or 0, number)
+
+    sending = threading.Timer(0.01, send)
+    try:
+        sending.start()
+        while not threading.Event().wait(0.1):  # a signal just before a wait is seen after it
+            pass
+    finally:
+        sending.join()
+
+
+@pytest.mark.parametrize("numbers", [(signal.SIGINT, signal.SIGTERM), (signal.SIGTERM, signal.SIGINT)])
+def test_two_signals_at_once_are_one_and_break_no_lock(numbers: tuple[signal.Signals, ...]) -> None:
+    """The second would be raised in what the first one's exception leaves, such as the lock of this event."""
+    before = signal.getsignal(signal.SIGINT)
+    for _ in range(20):
+        with pytest.raises((KeyboardInterrupt, SystemExit)), exit_on_sigterm():
+            wait_for_signals(numbers)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
 class Finalized:
     """An object with a weak reference."""
 

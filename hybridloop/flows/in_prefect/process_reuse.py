@@ -39,6 +39,7 @@ from hybridloop.journal.journal import FLOW_RUN_VARIABLE
 from hybridloop.runtime.waits import NEXT_POINT_S
 
 SWEEP_TAG = "sweep:"  # start of the tag of a sweep's points
+LEASE = "lease:"  # start of the tag with the name of the lease that a flow run's process holds while it lives
 JOURNAL = "journal:"  # start of the tag with the id of the journal of a flow run's run
 PROCESS_LABEL = "hybridloop.process"  # label of a flow run whose process takes a further point when it has completed
 RESERVED_S = 30.0  # that a point is left to waiting processes; workers start theirs up to 10 s before its time

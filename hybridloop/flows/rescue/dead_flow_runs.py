@@ -32,7 +32,7 @@ from hybridloop.errors import InputError, JournalDamaged
 from hybridloop.flows.in_prefect.completion import call_attention, sweep_of
 from hybridloop.flows.in_prefect.flow_run_events import journal_tag
 from hybridloop.flows.in_prefect.one_request import client_without_retries
-from hybridloop.flows.in_prefect.process_reuse import JOURNAL, SWEEP_TAG, sweep_lease
+from hybridloop.flows.in_prefect.process_reuse import JOURNAL, LEASE, SWEEP_TAG, sweep_lease
 from hybridloop.flows.rescue.delivery import deliver_ends
 from hybridloop.journal import Journal, RunRecord
 from hybridloop.journal.held_run import how_to_resume
@@ -77,6 +77,11 @@ def mark_dead_flow_runs(
             _restart(client, flow_run)
             marked[flow_run.name] = "never begun"
     for flow_run in filter(is_ours, _active(client)):
+        if lease := next((tag.removeprefix(LEASE) for tag in flow_run.tags if tag.startswith(LEASE)), ""):
+            if now - max(journal.last_held(lease) or 0.0, _since(flow_run)) > SUPERSEDED_S:
+                message = f"the process of {lease} died; the same call resumes it"
+                marked[flow_run.name] = _end_dead(client, flow_run, message)
+            continue
         if is_of_live_sweep(journal, sweep_of(flow_run)):
             continue
         if _is_never_begun(client, flow_run, now):
@@ -97,10 +102,15 @@ def mark_dead_flow_runs(
             _log.warning("flow run %s was skipped: %s", flow_run.name, error)
             continue
         message = f"the process of run {record.key} died; to resume the run: {how_to_resume(record)}"
-        is_cancelled = flow_run.state_type is StateType.CANCELLING
-        client.set_flow_run_state(flow_run.id, (Cancelled if is_cancelled else Crashed)(message=message))
-        marked[record.key] = "cancelled" if is_cancelled else "crashed"
+        marked[record.key] = _end_dead(client, flow_run, message)
     return marked
+
+
+def _end_dead(client: SyncPrefectClient, flow_run: FlowRun, message: str) -> str:
+    """End the flow run of a dead process; return its new state."""
+    is_cancelled = flow_run.state_type is StateType.CANCELLING
+    client.set_flow_run_state(flow_run.id, (Cancelled if is_cancelled else Crashed)(message=message))
+    return "cancelled" if is_cancelled else "crashed"
 
 
 def is_of_live_sweep(journal: Journal, sweep: Any) -> bool:
