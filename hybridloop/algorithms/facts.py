@@ -16,7 +16,7 @@ from hybridloop.algorithms.problems.energy_units import CHEMICAL_ACCURACY, amoun
 from hybridloop.errors import InputError
 
 LOCALLY_OPTIMAL, GROUND_STATE = "locally_optimal", "ground_state"
-PAIRS_CONSERVED = "pairs_conserved"
+SYMMETRY_CONSERVED = "symmetry_conserved"
 GROUND_TOLERANCE = 0.8e-3  # hartree: half of chemical accuracy; the measurement has the other half
 SHARE_OF_PRECISION = 0.7  # so that three standard errors still hold
 TOO_LARGE = "the lowest energy, or the circuit's state, takes too much work to be computed"
@@ -61,15 +61,15 @@ def examine(
     return (local, Fact(GROUND_STATE, shown, bound, kind)), doubts
 
 
-def pairs_conserved(estimate: Estimate) -> Fact:
-    """Return the fact of how many outcomes of a circuit of pairs had another number of pairs.
+def symmetry_conserved(estimate: Estimate, what: str) -> Fact:
+    """Return the fact of how many outcomes had another number, such as of electron pairs, than the circuit keeps.
 
     Each of them is an error of the machine. Errors that keep the number are not seen.
     """
     share = estimate.discarded / estimate.shots if estimate.shots else 0.0
     counted = f"{estimate.discarded:,} of {estimate.shots:,} outcomes ({share:.2%})" if share else "no outcome"
-    reason = f"{counted} had another number of electron pairs" + ", and were discarded" * bool(share)
-    return Fact(PAIRS_CONSERVED, not estimate.discarded, reason, Kind.ESTIMATED)
+    reason = f"{counted} had another {what}" + ", and were discarded" * bool(share)
+    return Fact(SYMMETRY_CONSERVED, not estimate.discarded, reason, Kind.ESTIMATED)
 
 
 def ground_tolerance(precision: float, least: float = GROUND_TOLERANCE) -> float:

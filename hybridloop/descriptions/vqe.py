@@ -87,7 +87,7 @@ class VqeSettings(EnergySettings):
     )
     mitigation: Mitigations | None = Field(
         None,
-        description="error mitigation: readout, symmetry, zne-linear or zne-exponential, separated by commas",
+        description="error mitigation: readout, zne-linear or zne-exponential, separated by commas, or none",
         examples=["readout,zne-linear"],
     )
 
@@ -97,6 +97,8 @@ class VqeSettings(EnergySettings):
         names = value or ()
         if len(set(names)) < len(names) or {MitigationName.ZNE_LINEAR, MitigationName.ZNE_EXPONENTIAL} <= set(names):
             raise ValueError("must have each method once, and at most one extrapolation")
+        if MitigationName.NONE in names and len(names) > 1:
+            raise ValueError("must be none alone")
         return value
 
 

@@ -18,7 +18,7 @@ from hybridloop.algorithms.vqe.vqe import vqe
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.preparation.choices.claims import claim_tolerance, claims_of
 from hybridloop.preparation.choices.measured_circuit import CircuitChooser, GroundStateBound
-from hybridloop.preparation.choices.mitigation import mitigation_of
+from hybridloop.preparation.choices.mitigation import counted_by, mitigation_of
 from hybridloop.preparation.choices.observables import expectations_of
 from hybridloop.preparation.choices.optimizer import SearchChoice, choose_search
 from hybridloop.preparation.prepared import (
@@ -108,6 +108,7 @@ def prepare_vqe(
     first = tuple(accuracy_of(resolved, each, each.tolerance)[0].tolerance for each in recorded.before)
     search, optimizer = choose_search(ansatz, settings, seed, accuracy, least, first, has_noise=target.is_noisy)
     facts = replace(facts, num_qubits=ansatz.circuit.num_qubits)
+    mitigation = mitigation_of(settings, circuit.problem, ansatz, energy.observable, target)
     return PreparedVqe(
         facts,
         circuit.problem,
@@ -120,7 +121,7 @@ def prepare_vqe(
             widths=energy.observable.widths if target.samples else (),
         ),
         energy,
-        mitigation_of(settings, circuit.problem, ansatz, energy.observable, target),
+        mitigation,
         replace(
             claims_of(
                 circuit.problem,
@@ -133,6 +134,7 @@ def prepare_vqe(
                 has_noise=target.is_noisy,
             ),
             expectations=expectations_of(settings, circuit.problem, ansatz),
+            counted=counted_by(ansatz, mitigation, has_noise=target.is_noisy),
         ),
         chosen(
             search=origin_of_angles(settings.target, is_simulated=ansatz.model is not None),

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hybridloop.algorithms.error_budget import ErrorSource
-from hybridloop.algorithms.facts import PAIRS_CONSERVED
+from hybridloop.algorithms.facts import SYMMETRY_CONSERVED
 from hybridloop.algorithms.outcome import Kind, Table
 from hybridloop.algorithms.problems.energy_units import CHEMICAL_ACCURACY, PER_HARTREE, amount_text, energy_name
 from hybridloop.descriptions import ALGORITHMS, Value
@@ -26,7 +26,7 @@ FACT_LABELS = {
     "ground_state": "ground state",
     "self_consistent": "stable",
     "little_left": "left",
-    "pairs_conserved": "pairs",
+    "symmetry_conserved": "symmetry",
 }  # the error is a line of its own
 SHOWN = {True: "shown", False: "not shown", None: "undecided"}
 MOST_NAMES = 12  # on a line
@@ -324,7 +324,7 @@ def _conserved(value: float | None, error: float | None, errors_of_machine: str 
 
 def _errors_of_machine(result: RunResult) -> str:
     """Return what the errors of a machine did to what a circuit conserves: outcomes that show it were discarded."""
-    counted = next((fact for fact in result.facts if fact.name == PAIRS_CONSERVED and not fact.shown), None)
+    counted = next((fact for fact in result.facts if fact.name == SYMMETRY_CONSERVED and not fact.shown), None)
     if counted is not None:
         return f"; {counted.reason}"
     return "; the machine's errors do not conserve it" if recorded_target(result.target).is_noisy else ""

@@ -103,10 +103,10 @@ class GroupingName(enum.StrEnum):
 
 
 class MitigationName(enum.StrEnum):
-    """An error mitigation method; at most one of the two extrapolations (ZNE)."""
+    """An error mitigation method; at most one of the two extrapolations (ZNE), and none alone."""
 
+    NONE = "none"
     READOUT = "readout"
-    SYMMETRY = "symmetry"
     ZNE_LINEAR = "zne-linear"
     ZNE_EXPONENTIAL = "zne-exponential"
 

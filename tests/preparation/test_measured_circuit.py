@@ -10,8 +10,9 @@ import pytest
 
 from hybridloop.algorithms.circuits.basis import to_basis, two_qubit_gates
 from hybridloop.algorithms.circuits.uccsd import uccsd
-from hybridloop.algorithms.facts import PAIRS_CONSERVED
-from hybridloop.algorithms.mitigation.readout import number_projector
+from hybridloop.algorithms.estimation.symmetry import Symmetry
+from hybridloop.algorithms.facts import SYMMETRY_CONSERVED
+from hybridloop.algorithms.mitigation.readout import projector_on
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.rounds import Counts, MeasuredPub
 from hybridloop.descriptions.adapt import AdaptSettings
@@ -89,7 +90,6 @@ def test_a_setting_that_pairs_lack_leaves_the_others(values: dict[str, Any], nam
     ("values", "name"),
     [
         ({"mapping": "jordan-wigner"}, "mapping"),
-        ({"mitigation": "symmetry"}, "mitigation"),
         ({"grouping": "double-factorization"}, "grouping"),
         ({"layers": 2}, "layers"),
         ({"initial_point": "newton"}, "initial_point"),
@@ -154,18 +154,18 @@ def test_outcomes_with_another_number_of_pairs_are_a_fact_of_the_result() -> Non
             results.append(MeasuredPub(result.points, (Counts.from_bitstrings(strings),)))
         return results
 
-    (fact,) = [fact for fact in run.measure(with_errors, lambda _: None).facts if fact.name == PAIRS_CONSERVED]
+    (fact,) = [fact for fact in run.measure(with_errors, lambda _: None).facts if fact.name == SYMMETRY_CONSERVED]
     assert fact.shown is False
     assert re.search(
         r"outcomes \((0\.9\d|1\.0\d)%\) had another number of electron pairs, and were discarded", fact.reason
     )
-    (fact,) = [fact for fact in run.measure(shot_rounds(1), lambda _: None).facts if fact.name == PAIRS_CONSERVED]
+    (fact,) = [fact for fact in run.measure(shot_rounds(1), lambda _: None).facts if fact.name == SYMMETRY_CONSERVED]
     assert (fact.shown, fact.reason) == (True, "no outcome had another number of electron pairs")
 
 
 @pytest.mark.parametrize(("bits", "ones"), [(1, 0), (3, 1), (5, 2), (6, 6)])
 def test_a_projector_on_a_number_of_ones_is_one_there_and_else_zero(bits: int, ones: int) -> None:
-    projector = number_projector(bits, ones)
+    projector = projector_on((Symmetry(tuple((1 << bit, False) for bit in range(bits)), ones),), bits)
     outcomes = np.arange(1 << bits)
     signs = 1.0 - 2.0 * (np.bitwise_count(outcomes[:, None] & np.array(list(projector))) & 1)
     np.testing.assert_allclose(signs @ list(projector.values()), np.bitwise_count(outcomes) == ones, atol=1e-12)

@@ -128,7 +128,6 @@ def test_a_custom_circuit_is_optimized(tmp_path: Path) -> None:
         (FIELD, {"ansatz": "hardware-efficient", "active_space": "2,2"}, "active_space"),
         (FIELD, {"ansatz": "hardware-efficient", "frozen_core": 1}, "frozen_core"),
         (FIELD, {"ansatz": "hardware-efficient", "mapping": "jordan-wigner"}, "mapping"),
-        (FIELD, {"ansatz": "hardware-efficient", "mitigation": "symmetry"}, "mitigation"),
         (FIELD, {"ansatz": "hardware-efficient", "initial_point": "hf"}, "initial_point"),
         ("h2", {"ansatz": "hardware-efficient", "initial_point": "newton"}, "initial_point"),
         ("h2", {"ansatz": "hardware-efficient", "initial_point": "0.1"}, "initial_point"),

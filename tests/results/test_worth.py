@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from hybridloop.algorithms.choices import FermionMapping
-from hybridloop.algorithms.facts import PAIRS_CONSERVED
+from hybridloop.algorithms.facts import SYMMETRY_CONSERVED
 from hybridloop.algorithms.outcome import Fact, Kind
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.inputs.problems import read_problem
@@ -45,7 +45,7 @@ def test_what_a_circuit_conserves_is_not_said_of_a_machine() -> None:
     assert spin.endswith("electrons 2 (conserved by the circuit)")
     (spin,) = [row.text for row in answer(replace(result, target="quantinuum.sim.h2-1e")) if row.name == "spin"]
     assert spin.endswith("(conserved by the circuit; the machine's errors do not conserve it)")
-    counted = Fact(PAIRS_CONSERVED, False, "7 of 1,000 outcomes were discarded", Kind.ESTIMATED)  # noqa: FBT003
+    counted = Fact(SYMMETRY_CONSERVED, False, "7 of 1,000 outcomes were discarded", Kind.ESTIMATED)  # noqa: FBT003
     told = replace(result, outcome=replace(known, facts=(counted,)))
     (spin,) = [row.text for row in answer(told) if row.name == "spin"]
     assert spin.endswith("(conserved by the circuit; 7 of 1,000 outcomes were discarded)")

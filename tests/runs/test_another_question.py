@@ -33,7 +33,7 @@ VALUES: dict[str, list[Any]] = {
     "ansatz": ["auto", "uccsd", "grown", "OPENQASM 3.0; qubit[2] q;", "OPENQASM 3.0; qubit[4] q;"],
     "initial_point": ["auto", "hf", (0.1, 0.2), (0.1, -0.2)],
     "optimizer": ["auto", "rotosolve", "cobyla"],
-    "mitigation": [None, ("readout",), ("readout", "symmetry")],
+    "mitigation": [None, ("readout",), ("readout", "zne-linear")],
     "angles": [None, (0.1, 0.2), (0.2, 0.1)],
     "start_assignment": [None, "0101", "1010"],
     "session_slots": [None, "a", "b"],

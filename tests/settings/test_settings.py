@@ -15,8 +15,9 @@ from pydantic import ValidationError
 
 import hybridloop as hl
 from hybridloop.algorithms.estimation.sampling import DEFAULT_PRECISION, DEFAULT_SHOTS
+from hybridloop.algorithms.estimation.symmetry import Symmetry
 from hybridloop.algorithms.mitigation.mitigation import Mitigation
-from hybridloop.algorithms.mitigation.readout import CALIBRATION_SHOTS, Symmetry
+from hybridloop.algorithms.mitigation.readout import CALIBRATION_SHOTS
 from hybridloop.algorithms.mitigation.zne import ZeroNoiseExtrapolation, ZneModel
 from hybridloop.algorithms.search import DEFAULT_MAX_ROUNDS
 from hybridloop.budget.caps import Caps
@@ -217,7 +218,7 @@ def test_a_hold_on_a_machine_has_one_amount_in_one_unit() -> None:
 def test_mitigations_are_named_by_commas_or_as_a_list_and_each_once() -> None:
     by_commas = VqeSettings.model_validate({"mitigation": "readout, zne-linear"})
     assert by_commas == VqeSettings.model_validate({"mitigation": ["readout", "zne-linear"]})
-    for wrong in ("readout,readout", "zne-linear,zne-exponential", "zne", ""):
+    for wrong in ("readout,readout", "zne-linear,zne-exponential", "zne", "", "none,readout"):
         with pytest.raises(ValidationError, match="mitigation"):
             VqeSettings.model_validate({"mitigation": wrong})
 
@@ -239,12 +240,12 @@ def test_mitigations_become_the_mitigation_of_the_algorithm_or_are_refused() -> 
     assert mitigation(mitigation="readout,zne-exponential") == Mitigation(
         CALIBRATION_SHOTS, (), ZeroNoiseExtrapolation(ZneModel.EXPONENTIAL)
     )
-    spins = (Symmetry(0b0011, -1), Symmetry(0b1100, -1))
-    assert mitigation(mitigation="symmetry,zne-linear", mapping="jordan-wigner") == Mitigation(
+    spins = (Symmetry(((1, False), (2, False)), 1), Symmetry(((4, False), (8, False)), 1))
+    assert mitigation(mapping="jordan-wigner", ansatz="uccsd") == Mitigation(0, spins)
+    assert mitigation(mapping="jordan-wigner", ansatz="uccsd", mitigation="none") == Mitigation()
+    assert mitigation(mitigation="zne-linear", mapping="jordan-wigner") == Mitigation(
         0, spins, ZeroNoiseExtrapolation()
     )
-    with pytest.raises(InputError, match="no qubits hold a spin's parity"):
-        mitigation(mitigation="symmetry")
     for target, problem in (
         ("rigetti.sim.qvm", "has no noise"),
         ("rigetti.qpu.cepheus-1-108q", "rigetti's compiler removes them"),

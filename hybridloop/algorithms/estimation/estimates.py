@@ -20,6 +20,7 @@ from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.estimation.drift import pooled_results
 from hybridloop.algorithms.estimation.observable import MeasurementGroup, Observable
 from hybridloop.algorithms.estimation.rounding import Rounding
+from hybridloop.algorithms.estimation.symmetry import Symmetry, all_hold, shown_by
 from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub, RunRound, UnusablePoint, left_of
 from hybridloop.errors import InputError
 
@@ -103,7 +104,7 @@ class Estimate:
 class GroupStatistics:
     """Statistics of one group's energy over `shots` shots: mean and sum of squared deviations.
 
-    Of the shots `discarded` were errors (`MeasurementGroup.ones`), and are in neither. `reach` is what a shot's energy
+    Of the shots `discarded` were errors (`valid_statistics`), and are in neither. `reach` is what a shot's energy
     may be off the mean, `fault_deviation` that of `MeasurementGroup`. `rounding` is that of an exact distribution.
     `readout_derivatives` are the derivatives of the mean by the readout error rates that correct it; empty without such
     a correction.
@@ -202,16 +203,23 @@ def group_statistics(group: MeasurementGroup, counts: Counts) -> GroupStatistics
     return GroupStatistics(shots, mean, squares, reach, counts.exact, rounding, fault_deviation=group.fault_deviation)
 
 
-def valid_statistics(group: MeasurementGroup, counts: Counts) -> GroupStatistics | UnusablePoint:
-    """Compute the same without outcomes whose number of ones shows an error; there are none if too few are left."""
-    if group.ones is None:
+def valid_statistics(
+    group: MeasurementGroup, counts: Counts, symmetries: tuple[Symmetry, ...] = ()
+) -> GroupStatistics | UnusablePoint:
+    """Compute the same without outcomes that show an error; there are none if too few are left.
+
+    They have another number of ones than the group's, or where that is not known not the state's symmetries.
+    """
+    shown = () if group.ones is not None else shown_by(group, symmetries, counts.num_bits)
+    if group.ones is None and not shown:
         return group_statistics(group, counts)
-    is_valid = np.bitwise_count(counts.outcomes).sum(axis=1) == group.ones
+    ones = np.bitwise_count(counts.outcomes).sum(axis=1)
+    is_valid = all_hold(shown, counts.bits) if group.ones is None else ones == group.ones
     valid = replace(counts, outcomes=counts.outcomes[is_valid], counts=counts.counts[is_valid])
     if valid.shots < max(1.0, MIN_KEPT_FRACTION * counts.shots):
-        return UnusablePoint(f"only {valid.shots} of {counts.shots} shots have the state's number of ones")
+        return UnusablePoint(f"only {valid.shots} of {counts.shots} shots have the state's symmetries")
     made = replace(group_statistics(group, valid), shots=counts.shots, discarded=counts.shots - valid.shots)
-    if not counts.exact:
+    if not counts.exact or group.ones is None:
         return made
     possible = math.comb(counts.num_bits, group.ones)
     return replace(made, rounding=Rounding.of_rare_outcomes(possible, group.energy_range, valid.shots))

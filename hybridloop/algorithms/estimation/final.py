@@ -270,7 +270,7 @@ def measure_final_estimate(
         for index, (result,) in zip(submitted, results, strict=True):
             if isinstance(result, UnusablePoint):
                 problem = f"the counts of the final measurement cannot be used: {result.reason}"
-                remedy = "Choose another start, check ansatz and electrons, or leave symmetry out of the mitigation."
+                remedy = "Choose another start, check ansatz and electrons, or give none as the mitigation."
                 raise JobFailed(problem, "The search is over and its point is known, its energy is not.", remedy)
             if isinstance(result, FailedPoint):
                 failed = result

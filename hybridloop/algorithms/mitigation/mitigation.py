@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from hybridloop.algorithms.estimation.estimates import Estimate, Evaluation
+from hybridloop.algorithms.estimation.symmetry import Symmetry
 from hybridloop.algorithms.mitigation.readout import (
     CALIBRATION_JOBS,
     CalibratedEvaluation,
-    Symmetry,
     measure_readout_errors,
     mitigate_readout,
 )

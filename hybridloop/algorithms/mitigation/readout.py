@@ -6,26 +6,31 @@ Readout errors are measured once per qubit. Post-selection keeps the shots in th
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 from qiskit.primitives.containers.sampler_pub import SamplerPub
-from qiskit.quantum_info import PauliList
 
-from hybridloop.algorithms.choices import FermionMapping
-from hybridloop.algorithms.estimation.estimates import MIN_KEPT_FRACTION, Estimate, Evaluation, GroupStatistics
+from hybridloop.algorithms.estimation.estimates import (
+    MIN_KEPT_FRACTION,
+    Estimate,
+    Evaluation,
+    GroupStatistics,
+    valid_statistics,
+)
 from hybridloop.algorithms.estimation.observable import MeasurementGroup
 from hybridloop.algorithms.estimation.rounding import Rounding
-from hybridloop.algorithms.problems.electronic import ElectronicProblem
+from hybridloop.algorithms.estimation.symmetry import Symmetry, all_hold, all_outcomes, shown_by
 from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub, RunRound, UnusablePoint, left_of
 from hybridloop.errors import InputError, JobFailed
 
 CALIBRATION_SHOTS = 20_000  # for each of the two circuits: about a tenth of a final measurement
 CALIBRATION_JOBS = 2
+MAX_PROJECTED_BITS = 12  # of a projector on a number of ones
 MIN_CONTRAST = 0.05  # of 1 − p(1|0) − p(0|1): the inverse amplifies shot noise by its reciprocal, for each qubit
 
 
@@ -179,26 +184,6 @@ def calibration_variance(derivatives: Sequence[float], errors: ReadoutErrors) ->
     return math.fsum(np.square(derivatives) * errors.variances.ravel())
 
 
-@dataclass(frozen=True, slots=True)
-class Symmetry:
-    """A Z2 symmetry of the state: the product of Z over the qubits of `mask` (bit i is qubit i) is `sign`, 1 or −1."""
-
-    mask: int
-    sign: int
-
-
-def spin_parity_symmetries(problem: ElectronicProblem) -> tuple[Symmetry, ...]:
-    """Return the electron parity of each spin as symmetries under Jordan-Wigner; none under parity mapping.
-
-    Parity mapping has removed the qubits that hold them.
-    """
-    if problem.encoding.mapping is not FermionMapping.JORDAN_WIGNER:
-        return ()
-    norb, electrons = problem.molecule.norb, problem.molecule.electrons
-    orbitals = (1 << norb) - 1
-    return tuple(Symmetry(orbitals << spin * norb, -1 if count % 2 else 1) for spin, count in enumerate(electrons))
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class _ZPolynomial:
     """A polynomial Σ c_t Π_{i ∈ mask_t} Z_i: masks (terms, qubits), coefficients (terms,)."""
@@ -218,11 +203,11 @@ def mitigate_readout(
     all groups, is added to each estimate's.
     """
     if errors is None:
-        return replace(evaluation, reduce_counts=_counts_reducer(None, tuple(symmetries)))
+        return replace(evaluation, reduce_counts=partial(valid_statistics, symmetries=tuple(symmetries)))
     calibration, combine_groups = ReadoutCalibration(errors), evaluation.combine_groups
 
     def reduce_counts(group: MeasurementGroup, counts: Counts) -> GroupStatistics | UnusablePoint:
-        return _counts_reducer(calibration.errors, tuple(symmetries))(group, counts)
+        return _inverted(calibration.errors, tuple(symmetries), group, counts)
 
     def combine_with_calibration(constant: float, statistics: Sequence[GroupStatistics]) -> Estimate:
         estimate = combine_groups(constant, statistics)
@@ -239,68 +224,54 @@ def mitigate_readout(
     )
 
 
-def _counts_reducer(
-    errors: ReadoutErrors | None, symmetries: tuple[Symmetry, ...]
-) -> Callable[[MeasurementGroup, Counts], GroupStatistics | UnusablePoint]:
-    def reduce_counts(group: MeasurementGroup, counts: Counts) -> GroupStatistics | UnusablePoint:
-        transformed = (_measurable_symmetry(symmetry, group, counts.num_bits) for symmetry in symmetries)
-        measurable = [symmetry for symmetry in transformed if symmetry is not None]
-        energy = _polynomial(dict(zip(group.masks, group.coefficients.tolist(), strict=True)), counts.num_bits)
-        if not measurable and group.ones is None:
-            return _statistics(energy, 0.0, counts, errors)
-        projector = _projector(measurable) if group.ones is None else number_projector(counts.num_bits, group.ones)
-        in_sector = _polynomial(projector, counts.num_bits)
-        energy_in_sector = _polynomial(_product(projector, group), counts.num_bits)
-        return _postselect(energy_in_sector, in_sector, counts, errors)
-
-    return reduce_counts
-
-
-def _measurable_symmetry(symmetry: Symmetry, group: MeasurementGroup, num_bits: int) -> Symmetry | None:
-    """Return the symmetry as a parity of the group's outcomes; None if they do not show it."""
-    z = np.array([[bool(symmetry.mask >> qubit & 1) for qubit in range(num_bits)]])
-    _, masks, signs = group.measurable_terms(PauliList.from_symplectic(z, np.zeros_like(z)))
-    return Symmetry(masks[0], round(signs[0]) * symmetry.sign) if masks else None
+def _inverted(
+    errors: ReadoutErrors, symmetries: tuple[Symmetry, ...], group: MeasurementGroup, counts: Counts
+) -> GroupStatistics | UnusablePoint:
+    """Return the statistics of a group with inverted readout errors, of outcomes with the symmetries that it shows."""
+    bits = counts.num_bits
+    energy = dict(zip(group.masks, group.coefficients.tolist(), strict=True))
+    if group.ones is not None:
+        shown: tuple[Symmetry, ...] = (Symmetry(tuple((1 << bit, False) for bit in range(bits)), group.ones),)
+    else:
+        shown = shown_by(group, symmetries, bits)
+    if not shown:
+        return _statistics(_polynomial(energy, bits), 0.0, counts, errors)
+    projector = projector_on(shown, bits)
+    return _postselect(_polynomial(_product(projector, energy), bits), _polynomial(projector, bits), counts, errors)
 
 
-def _projector(symmetries: Sequence[Symmetry]) -> dict[int, float]:
-    """Return the projector Π (1 + sign · Z_mask) / 2 as coefficients by mask."""
-    projector = {0: 1.0}
-    for symmetry in symmetries:
-        product: dict[int, float] = {}
-        for mask, coefficient in projector.items():
-            for new_mask, sign in ((mask, 1.0), (mask ^ symmetry.mask, float(symmetry.sign))):
-                product[new_mask] = product.get(new_mask, 0.0) + sign * coefficient / 2.0
-        projector = product
-    return projector
+@lru_cache(maxsize=64)
+def projector_on(symmetries: tuple[Symmetry, ...], num_bits: int) -> dict[int, float]:
+    """Return the projector on outcomes with all symmetries as coefficients of products of Z by mask.
 
-
-@lru_cache(maxsize=16)
-def number_projector(num_bits: int, ones: int) -> dict[int, float]:
-    """Return the projector on outcomes with so many ones as coefficients by mask: 2^bits of them.
-
-    That of Z on w bits is the mean of (−1)^(ones among them) over all such outcomes, times their share: Krawtchouk's
-    polynomials.
+    Of more than `MAX_PROJECTED_BITS` it is that on their parities: a number has 2^bits terms.
     """
-    of_weight = [
-        sum((-1) ** k * math.comb(weight, k) * math.comb(num_bits - weight, ones - k) for k in range(ones + 1))
-        for weight in range(num_bits + 1)
-    ]
-    return {mask: of_weight[mask.bit_count()] / 2.0**num_bits for mask in range(1 << num_bits)}
+    if num_bits > MAX_PROJECTED_BITS:
+        projector = {0: 1.0}
+        for each in symmetries:
+            ((mask, _),), ones = each.parity.parities, each.parity.ones
+            projector = _product({0: 0.5, mask: -0.5 if ones else 0.5}, projector)
+        return projector
+    values = all_hold(symmetries, all_outcomes(num_bits)).astype(float)
+    for bit in range(num_bits):  # the Walsh-Hadamard transform
+        pairs = values.reshape(-1, 2, 1 << bit)
+        values = np.stack([pairs[:, 0] + pairs[:, 1], pairs[:, 0] - pairs[:, 1]], axis=1).reshape(-1)
+    kept = np.flatnonzero(np.abs(values) > 0.5)  # they are whole numbers
+    return dict(zip(kept.tolist(), (values[kept] / 2.0**num_bits).tolist(), strict=True))
 
 
-def _product(projector: dict[int, float], group: MeasurementGroup) -> dict[int, float]:
+def _product(one: Mapping[int, float], other: Mapping[int, float]) -> dict[int, float]:
     product: dict[int, float] = {}
-    for mask, weight in projector.items():
-        for term, coefficient in zip(group.masks, group.coefficients.tolist(), strict=True):
+    for mask, weight in one.items():
+        for term, coefficient in other.items():
             product[mask ^ term] = product.get(mask ^ term, 0.0) + weight * coefficient
     return product
 
 
 def _postselect(
-    energy_in_sector: _ZPolynomial, in_sector: _ZPolynomial, counts: Counts, errors: ReadoutErrors | None
+    energy_in_sector: _ZPolynomial, in_sector: _ZPolynomial, counts: Counts, errors: ReadoutErrors
 ) -> GroupStatistics | UnusablePoint:
-    """Return ⟨P H⟩ / ⟨P⟩ with the projector P on the sector: without readout errors, the mean over its shots.
+    """Return ⟨P H⟩ / ⟨P⟩ with the projector P on the sector.
 
     The variance is that of the ratio to first order, Var(f − (f̄ / p̄) p) / p̄² (the delta method).
     """
@@ -316,33 +287,30 @@ def _postselect(
     return _statistics(deviation, mean, counts, errors)
 
 
-def _statistics(
-    polynomial: _ZPolynomial, offset: float, counts: Counts, errors: ReadoutErrors | None
-) -> GroupStatistics:
+def _statistics(polynomial: _ZPolynomial, offset: float, counts: Counts, errors: ReadoutErrors) -> GroupStatistics:
     """Return the statistics of the polynomial's value in each shot, plus `offset`."""
     values, weights = _values(polynomial, counts, errors), counts.counts / counts.shots
     mean = float(weights @ values)
     squares = float(counts.counts @ (values - mean) ** 2)
-    max_z = 1.0 if errors is None else np.abs(errors.z_values).max(axis=1)
+    max_z = np.abs(errors.z_values).max(axis=1)
     sizes = np.abs(polynomial.coefficients) * np.where(polynomial.masks, max_z, 1.0).prod(axis=1)
     max_abs_energy = float(sizes.sum())
     rounding = Rounding()
     if counts.exact:
         rounding = Rounding.of(values, counts, max_abs_energy, float(np.linalg.norm(sizes)))
-    derivatives = () if errors is None else _readout_derivatives(polynomial, counts, errors)
+    derivatives = _readout_derivatives(polynomial, counts, errors)
     reach = max_abs_energy + abs(mean)
     return GroupStatistics(counts.shots, offset + mean, squares, reach, counts.exact, rounding, derivatives)
 
 
-def _values(polynomial: _ZPolynomial, counts: Counts, errors: ReadoutErrors | None) -> NDArray[np.float64]:
+def _values(polynomial: _ZPolynomial, counts: Counts, errors: ReadoutErrors) -> NDArray[np.float64]:
     """Return the polynomial's value in each distinct outcome: (k,)."""
     return _terms(polynomial, counts, errors) @ polynomial.coefficients
 
 
-def _terms(polynomial: _ZPolynomial, counts: Counts, errors: ReadoutErrors | None) -> NDArray[np.float64]:
+def _terms(polynomial: _ZPolynomial, counts: Counts, errors: ReadoutErrors) -> NDArray[np.float64]:
     """Return the value of each term in each distinct outcome, without its coefficient: (k, terms)."""
-    bits = counts.bits
-    z_values = np.tile([1.0, -1.0], (counts.num_bits, 1)) if errors is None else errors.z_values
+    bits, z_values = counts.bits, errors.z_values
     terms = np.ones((len(bits), len(polynomial.masks)))
     for qubit in range(counts.num_bits):
         with_qubit = polynomial.masks[:, qubit]

@@ -30,7 +30,7 @@ from hybridloop.algorithms.facts import (
     examine,
     known_residue,
     lowest_of,
-    pairs_conserved,
+    symmetry_conserved,
     what_reaches_further,
 )
 from hybridloop.algorithms.mitigation.zne import extrapolation_doubts, is_too_noisy, with_interval_over
@@ -86,7 +86,7 @@ class StateClaims(Claims):
     above the lowest energy that `exact` gives (None: unknown). `simulation` is
     that of a UCCSD circuit, None for others and where it is too large. `test` compares the measured energy with a
     simulated one. `precision` is that of the final measurement. With `has_layers` more of them may reach further.
-    With `counts_errors` outcomes that show an error are discarded and counted.
+    Outcomes with another number of what is `counted` (empty: nothing) are errors, and were discarded.
     """
 
     problem: ElectronicProblem | PauliProblem
@@ -98,7 +98,7 @@ class StateClaims(Claims):
     precision: float
     test: Callable[[float], SimulatedEnergy]
     has_layers: bool
-    counts_errors: bool = False
+    counted: str = ""
 
     @property
     def unit(self) -> str:
@@ -133,7 +133,7 @@ class StateClaims(Claims):
             if energy is not None:
                 doubts += self._unlike_simulation(energy, estimate)
                 final = replace(final, estimate=with_interval_over(estimate, energy))
-        facts = (*facts, *([pairs_conserved(estimate)] if self.counts_errors else []))
+        facts = (*facts, *([symmetry_conserved(estimate, self.counted)] if self.counted else []))
         (forecast,) = [source for source in outcome.error_budget if source.is_one_sided]
         values = measured_value(final, *(known_residue(excess) or (forecast.amount, forecast.meaning)))
         if energy is None and is_too_noisy(estimate):

@@ -17,7 +17,7 @@ from hybridloop.algorithms.vqe.simulated_energy import TESTED_PRECISIONS, Simula
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.preparation.prepared import Accuracy, ProblemFacts
 from hybridloop.preparation.problem import EnergyProblem
-from hybridloop.settings import AnsatzName, MitigationName
+from hybridloop.settings import AnsatzName
 
 
 def claims_of(
@@ -50,7 +50,6 @@ def claims_of(
         precision=accuracy.precision,
         test=test,
         has_layers=isinstance(settings.ansatz, AnsatzName),
-        counts_errors=ansatz.name == AnsatzName.PUCCD and MitigationName.READOUT not in (settings.mitigation or ()),
     )
 
 

@@ -32,7 +32,7 @@ from hybridloop.preparation.choices.orbitals import (
 from hybridloop.preparation.choices.paired_circuit import PairedCircuit
 from hybridloop.preparation.prepared import Accuracy, chosen
 from hybridloop.preparation.problem import EnergyProblem
-from hybridloop.settings import AnsatzName, FermionMapping, MitigationName, OrbitalsName, StartName
+from hybridloop.settings import AnsatzName, FermionMapping, OrbitalsName, StartName
 from hybridloop.settings.energies import GroupingName
 from hybridloop.targets import Target, check_circuit_fits
 from hybridloop.targets.prices import is_free
@@ -235,9 +235,6 @@ class CircuitChooser:
             raise InputError("mapping", "puccd has one qubit for each orbital, and no mapping", "Leave it out.")
         if settings.grouping is GroupingName.DOUBLE_FACTORIZATION:
             raise InputError("grouping", "puccd measures pairs, and no orbitals of electrons", "Leave it out.")
-        if MitigationName.SYMMETRY in (settings.mitigation or ()):
-            what = "puccd discards outcomes with another number of electron pairs in any case"
-            raise InputError("mitigation", what, "Leave symmetry out.")
         orbitals = self._natural(problem)
         paired = _paired(orbitals, PRUNED_SHARE * self.bound.tolerance)
         why = None if orbitals.is_given else f"{orbitals.source}, in which pairs alone are nearest to the ground state"

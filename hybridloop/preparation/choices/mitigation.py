@@ -7,8 +7,14 @@ import numpy as np
 from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.circuits.basis import to_basis, two_qubit_gates
 from hybridloop.algorithms.estimation.observable import Observable
+from hybridloop.algorithms.estimation.symmetry import (
+    Symmetry,
+    electrons_kept_by,
+    electrons_of_each_spin,
+    ones_kept_by,
+)
 from hybridloop.algorithms.mitigation.mitigation import Mitigation
-from hybridloop.algorithms.mitigation.readout import CALIBRATION_SHOTS, Symmetry, spin_parity_symmetries
+from hybridloop.algorithms.mitigation.readout import CALIBRATION_SHOTS, MAX_PROJECTED_BITS
 from hybridloop.algorithms.mitigation.zne import ZeroNoiseExtrapolation, ZneModel, draw_paulis, fold_gates
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.compiler.circuit_structure import extract_structure
@@ -18,10 +24,9 @@ from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError
 from hybridloop.preparation.checks import check_mitigation
 from hybridloop.preparation.problem import EnergyProblem
-from hybridloop.settings import MitigationName
+from hybridloop.settings import AnsatzName, MitigationName
 from hybridloop.targets import Target
 
-MAX_PROJECTED_QUBITS = 12  # a projector on a number of ones has 2^qubits terms
 _MODELS = {
     MitigationName.ZNE_LINEAR: ZneModel.LINEAR,
     MitigationName.ZNE_EXPONENTIAL: ZneModel.EXPONENTIAL,
@@ -33,26 +38,47 @@ def mitigation_of(
 ) -> Mitigation:
     """Return the mitigation of the settings. Raises InputError, ProgramError where one of them can't work."""
     methods = settings.mitigation or ()
-    symmetries = _symmetries(settings, problem) if MitigationName.SYMMETRY in methods else ()
+    symmetries = () if MitigationName.NONE in methods else symmetries_of(problem, ansatz)
     extrapolations = [ZeroNoiseExtrapolation(model) for name, model in _MODELS.items() if name in methods]
     for zne in extrapolations:  # one at most
         check_mitigation(target, settings)
         _check_scales(zne, measured, ansatz, target)
     shots = CALIBRATION_SHOTS if MitigationName.READOUT in methods else 0
     qubits = measured.num_qubits
-    if shots and qubits > MAX_PROJECTED_QUBITS and any(group.ones is not None for group in measured.groups):
-        what = f"readout errors of pairs are corrected on {MAX_PROJECTED_QUBITS} qubits at most, and these are {qubits}"
+    if shots and qubits > MAX_PROJECTED_BITS and any(group.ones is not None for group in measured.groups):
+        what = f"readout errors of pairs are corrected on {MAX_PROJECTED_BITS} qubits at most, and these are {qubits}"
         raise InputError("mitigation", what, "Leave readout out, or give uccsd.")
     return Mitigation(shots, symmetries, extrapolations[0] if extrapolations else None)
 
 
-def _symmetries(settings: VqeSettings, problem: EnergyProblem) -> tuple[Symmetry, ...]:
+def symmetries_of(problem: EnergyProblem, ansatz: Ansatz) -> tuple[Symmetry, ...]:
+    """Return what a circuit's outcomes have at all angles: its electrons of each spin, its number of ones, or parities.
+
+    Those of a circuit of pairs are known to its groups.
+    """
+    if ansatz.name == AnsatzName.PUCCD or has_unbound_program(ansatz.circuit):
+        return ()
     if not isinstance(problem, ElectronicProblem):
-        raise InputError("mitigation", "a Pauli sum has no electrons to select by", "Leave symmetry out.")
-    if not (symmetries := spin_parity_symmetries(problem)):
-        what = f"under {settings.mapping.value} no qubits hold a spin's parity of electrons"
-        raise InputError("mitigation", what, "Leave symmetry out, or choose jordan-wigner.")
-    return symmetries
+        return ones_kept_by(ansatz.circuit)
+    if ansatz.conserves_electrons:
+        return electrons_of_each_spin(problem.encoding)
+    return electrons_kept_by(ansatz.circuit, problem.encoding)
+
+
+def counted_by(ansatz: Ansatz, mitigation: Mitigation, *, has_noise: bool) -> str:
+    """Return what the outcomes of a run have, if those with another one are counted; else nothing.
+
+    Those of inverted readout errors are not: the inverse takes part of each outcome away.
+    """
+    if mitigation.readout_shots:
+        return ""
+    if ansatz.name == AnsatzName.PUCCD:
+        return "number of electron pairs"
+    if not mitigation.symmetries or not has_noise:
+        return ""
+    if len(mitigation.symmetries) > 1:
+        return "number of electrons of a spin"
+    return "parity of ones" if len(mitigation.symmetries[0].parities) == 1 else "number of ones"
 
 
 def _check_scales(zne: ZeroNoiseExtrapolation, energy: Observable, ansatz: Ansatz, target: Target) -> None:

@@ -25,14 +25,13 @@ from hybridloop.algorithms.estimation.estimates import (
 from hybridloop.algorithms.estimation.final import measure_final_estimate
 from hybridloop.algorithms.estimation.observable import Grouping, observable
 from hybridloop.algorithms.estimation.sampling import Sampling
+from hybridloop.algorithms.estimation.symmetry import Symmetry, electrons_of_each_spin
 from hybridloop.algorithms.mitigation.mitigation import Mitigation
 from hybridloop.algorithms.mitigation.readout import (
     ReadoutCalibration,
     ReadoutErrors,
-    Symmetry,
     measure_readout_errors,
     mitigate_readout,
-    spin_parity_symmetries,
 )
 from hybridloop.algorithms.mitigation.zne import (
     TWIRLS,
@@ -127,8 +126,8 @@ def test_spin_parities_under_jordan_wigner_compose_with_readout_mitigation_and_z
 ) -> None:
     machine = NoisySimulator(0.01).exact
     raw, errors = jordan_wigner.evaluated(machine), calibrated(jordan_wigner, machine)
-    spins = spin_parity_symmetries(jordan_wigner.problem)
-    assert spins == (Symmetry(0b0011, -1), Symmetry(0b1100, -1))
+    spins = electrons_of_each_spin(jordan_wigner.problem.encoding)
+    assert spins == (Symmetry(((1, False), (2, False)), 1), Symmetry(((4, False), (8, False)), 1))
     selected = mitigate_readout(raw, symmetries=spins)
     both = mitigate_readout(raw, errors=errors, symmetries=spins)
     steps = [raw, selected, both, extrapolate_to_zero_noise(both, ZeroNoiseExtrapolation())]
@@ -223,7 +222,7 @@ def test_a_point_outside_the_sector_fails_and_the_missing_point_policy_applies(j
     """One of the three points for the first angle has it at 0, and so has SciPy's start; the sector holds one state."""
     ansatz, mitigation = (
         without_electrons_at_the_start(),
-        Mitigation(symmetries=spin_parity_symmetries(jordan_wigner.problem)),
+        Mitigation(symmetries=electrons_of_each_spin(jordan_wigner.problem.encoding)),
     )
 
     def searched(optimizer: Optimizer, on_lost: MissingPointPolicy) -> VqeResult:
@@ -236,7 +235,7 @@ def test_a_point_outside_the_sector_fails_and_the_missing_point_policy_applies(j
             mitigation=mitigation,
         )
 
-    with pytest.raises(JobFailed, match=r"1 of 3 point\(s\).*only 0.0% of 4000 shots have the state's symmetries"):
+    with pytest.raises(JobFailed, match=r"1 of 3 point\(s\).*only 0 of 4000 shots have the state's symmetries"):
         searched(Rotosolve(ansatz.initial_point, ansatz.frequencies), FAIL)
     found = searched(ScipyOptimizer(ansatz.initial_point, step_rad=2.0), Penalize(0.0))
     hartree_fock = jordan_wigner.problem.molecule.hartree_fock_energy
@@ -252,8 +251,8 @@ def test_a_final_measurement_outside_the_sector_is_not_repeated(jordan_wigner: G
         return drawn(pubs)
 
     bare = evaluation(observable(jordan_wigner.problem.hamiltonian), ansatz, run_round)
-    evaluated = mitigate_readout(bare, symmetries=spin_parity_symmetries(jordan_wigner.problem))
-    with pytest.raises(JobFailed, match=r"cannot be used: only 0\.0% of 1000 shots"):
+    evaluated = mitigate_readout(bare, symmetries=electrons_of_each_spin(jordan_wigner.problem.encoding))
+    with pytest.raises(JobFailed, match=r"cannot be used: only 0 of 1000 shots"):
         measure_final_estimate(
             evaluated, ansatz.initial_point, pilot=[1000] * 5, precision=MILLI, on_round=lambda *_: None
         )
