@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from hybridloop.algorithms.choices import OF_ORBITALS, OF_SYMMETRY
+from hybridloop.algorithms.facts import SYMMETRY_CONSERVED
 from hybridloop.algorithms.geometries import Geometry
 from hybridloop.compiler.stored_gates import stored_gate_counts
 from hybridloop.data import load_table
@@ -132,6 +133,8 @@ class MethodsText:
                 where = f" at {number} of {groups.total()} points." if len(groups) > 1 else "."
                 yield from self._sentence("grouping", name, after=where)
         is_of_levels = bool(result.table) and "level" in result.table[0]  # whose matrix has shots of its own
+        if any(fact.name == SYMMETRY_CONSERVED for fact in result.facts):
+            yield from self._sentence("mitigation", "symmetry")
         for name in (*(settings.get("mitigation") or ()), "" if is_of_levels else settings.get("allocation") or ""):
             yield from self._sentence("mitigation" if name in self._table["mitigation"] else "allocation", name)
         if "distance" in result.curve:
