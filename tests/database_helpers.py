@@ -28,6 +28,9 @@ def on_postgresql(folder: Path) -> Iterator[tuple[PrefectServer, Callable[[], No
         yield process.server, restart(database.folder)
 
 
+DATABASE_URL = "PREFECT_API_DATABASE_CONNECTION_URL"
+
+
 class ServerProcess:
     """A Prefect server, which can be killed and started again at its address."""
 
@@ -71,6 +74,11 @@ class ServerProcess:
         self._process.send_signal(signal.SIGCONT)
         eventually(lambda: _is_healthy(self._api_url), poll_s=0.2)
 
+    def stored_states(self) -> list[str]:
+        """Return the types of the flow runs' states in its database, also while it is down."""
+        with psycopg.connect(self._environ[DATABASE_URL].replace("+asyncpg", "")) as connection:
+            return [str(kind) for (kind,) in connection.execute("SELECT state_type FROM flow_run")]
+
     def close(self) -> None:
         """End the server."""
         assert self._process is not None
@@ -90,7 +98,7 @@ def prefect_on(database: Server, folder: Path) -> Iterator[ServerProcess]:
     home = folder / "prefect"
     environ = {
         **server_environment(own_environ(folder / "home"), home),
-        "PREFECT_API_DATABASE_CONNECTION_URL": ours.replace("postgresql://", "postgresql+asyncpg://"),
+        DATABASE_URL: ours.replace("postgresql://", "postgresql+asyncpg://"),
     }
     process = ServerProcess(folder, environ, home)
     try:

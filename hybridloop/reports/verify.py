@@ -79,7 +79,7 @@ def verify_run(run: StoredRun, *, is_earlier: bool = False) -> Verification:
     if record.algorithm == "session" and state_of(record.status) is State.ENDED:
         problem = f"run {record.key!r} is a script, whose values hybridloop does not compute"
         raise InputError("run", problem, "Started again with its run_key, it gets its rounds from the journal.")
-    if not run.is_of_algorithm:
+    if not run.is_of_algorithm and record.algorithm != "session":
         problem = f"nothing of run {record.key!r} is derived: its algorithm {record.algorithm!r} is not installed"
         raise InputError("run", problem, "Install the package that has it, and verify the run again.")
     if stored is None or stored.value is None or stored.revision != run.revision:

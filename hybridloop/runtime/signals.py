@@ -56,8 +56,8 @@ def exit_on_sigterm() -> Iterator[None]:
     ours = {
         number: handler for number, handler in found.items() if handler in (signal.SIG_DFL, signal.default_int_handler)
     }
-    for number, handle in ((number, handlers[number]) for number in ours):
-        signal.signal(number, handle)
+    for number in ours:
+        signal.signal(number, handlers[number])
     before = sys.unraisablehook
     sys.unraisablehook = partial(_send_again, before)
     try:

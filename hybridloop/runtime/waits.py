@@ -1,6 +1,7 @@
-"""All waits of a run and its commands that end by the clock, in seconds; the local service has its own.
+"""Bounds, in seconds, of what a run and its commands wait for; limits that a user sets are settings.
 
-A wait for an event that this process brings about itself ends with it. Limits that a user sets are settings.
+The local service has its own, and so have the parts of the local stack (`Component`) and the checks of a live target.
+How long others may be silent until they count as dead stands where that is judged.
 """
 
 # the quantum service: a request is repeated; see `azure/retry.py`

@@ -28,7 +28,7 @@ from hybridloop.runtime.json_cache import SIMULATIONS, restore_values, used_valu
 from hybridloop.runtime.stages import announce
 from hybridloop.targets import Target, recorded_target
 
-RECORDED_AFTER_S = 1.0
+RECORDED_AFTER_S = 1.0  # of its preparation: simulations and the choice of groups may take minutes
 
 _log = logging.getLogger(__name__)
 

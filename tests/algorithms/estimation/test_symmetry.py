@@ -19,10 +19,12 @@ from hybridloop.algorithms.estimation.symmetry import (
     ones_kept_by,
     shown_by,
 )
+from hybridloop.algorithms.facts import SYMMETRY_CONSERVED
 from hybridloop.algorithms.problems.electronic import Encoding
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.preparation.vqe import PreparedVqe
 from hybridloop.settings import ProblemText
+from tests.algorithms.noisy_state_helpers import NoisySimulator
 from tests.preparation_helpers import prepare_vqe
 
 SHOWN = {  # the settings of a run, and how many of its groups show a symmetry: all, or some
@@ -69,6 +71,20 @@ def test_no_outcome_without_noise_is_discarded(problem: str, given: str) -> None
             circuit = group.measurement_circuit(run.ansatz.circuit).remove_final_measurements(inplace=False)
             chances = Statevector(circuit.assign_parameters(point)).probabilities()
             assert chances[~all_hold(expected, all_outcomes(qubits))].sum() < 1e-9
+
+
+@pytest.mark.parametrize(("mitigation", "counted"), [(None, True), (("none",), False)])
+def test_what_a_machine_does_wrong_is_counted_unless_it_is_kept(
+    mitigation: tuple[str, ...] | None,
+    counted: bool,  # noqa: FBT001
+) -> None:
+    given = {"target": "quantinuum.sim.h2-1e", "mapping": "jordan-wigner", "ansatz": "uccsd", "mitigation": mitigation}
+    settings = VqeSettings.model_validate({**given, "orbitals": "given", "precision": 0.01})
+    run = prepare_vqe(ProblemText(name="h2"), settings, 0)
+    outcome = run.measure(NoisySimulator(0.01).sampled(np.random.default_rng(0)), lambda _: None)
+    facts = [fact for fact in outcome.facts if fact.name == SYMMETRY_CONSERVED]
+    assert [fact.shown for fact in facts] == [False] * counted
+    assert all("had another number of electrons of a spin, and were discarded" in fact.reason for fact in facts)
 
 
 def test_the_number_of_ones_of_a_circuit_or_their_parity_is_found() -> None:
