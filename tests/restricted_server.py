@@ -32,7 +32,7 @@ class RestrictedServer:
     passes_on: Callable[[str, str], bool] = lambda method, path: (
         True
     )  # of the answer to a request; False ends the proxy
-    loses: Callable[[str, bytes], str] = lambda path, body: ""  # by 500: "request", or "answer" to what was done
+    loses: Callable[[str, bytes], str] = lambda path, body: ""  # by 500: "request", or "answer" to what was done; "busy": by 503
 
     def refuses(self, method: str, path: str) -> bool:
         """True for all of /admin and for changes of concurrency limits; with `hides_limits` also for reading them."""
@@ -87,8 +87,8 @@ def _handler(host: str, port: int) -> type[BaseHTTPRequestHandler]:
         def _forward(self, body: bytes) -> None:
             failed = {"Content-Type": "application/json"}, b"{}"
             lost = self.server.seen.loses(urlsplit(self.path).path, body)  # type: ignore[attr-defined]
-            if lost == "request":
-                self._answer(500, *failed)
+            if lost in ("request", "busy"):
+                self._answer(503 if lost == "busy" else 500, *failed)
                 return
             upstream = HTTPConnection(host, port, timeout=PATIENCE_S)
             try:

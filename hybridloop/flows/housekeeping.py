@@ -12,7 +12,6 @@ from prefect.client.orchestration import get_client
 from prefect.context import FlowRunContext
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from hybridloop.errors import HybridloopError
 from hybridloop.flows.in_prefect.flow_run_log import log_sent_to_prefect
 from hybridloop.flows.lifecycle.workspace import find_workspace
 from hybridloop.flows.rescue.dead_flow_runs import SETTLE_S, mark_dead_flow_runs, seconds_to_settle
@@ -71,16 +70,13 @@ def do_housekeeping(settings: HousekeepingSettings, workspace: str | None, sdk_w
     """Run housekeeping inside a flow run; `workspace` is the name of the workspace's saved block, if it has one."""
     with tasks_untagged(), log_sent_to_prefect(), open_journal() as journal:
         left: list[RunRecord] = []
-        with alone(journal):
+        with alone(journal), get_client(sync_client=True) as client:
             marked = mark_dead_task(journal, pool_of_this_flow_run())
             outcomes = marked | close_orphans_task(journal, sdk_workspace)
             for record in find_resumable_task(journal, sdk_workspace) if settings.resume_runs else []:
                 settle_s = 0.0 if record.key in marked else settings.settle  # no worker reported those
-                threading.Event().wait(seconds_to_settle(journal, record, settle_s))
-                try:
-                    outcome = give_to_deployment(journal, record)
-                except HybridloopError as error:
-                    outcome = f"failed: {error}"
+                threading.Event().wait(seconds_to_settle(journal, client, record, settle_s))
+                outcome = give_to_deployment(journal, client, record)
                 if outcome is None:
                     left.append(record)
                 else:

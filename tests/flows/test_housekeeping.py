@@ -25,6 +25,7 @@ from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.events.filters import EventFilter, EventNameFilter, EventResourceFilter
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Cancelled, Cancelling, Completed, Crashed, Failed, Pending, Running
 from prefect.utilities.callables import parameter_schema
 
@@ -66,6 +67,7 @@ from tests.conftest import Emulator
 from tests.flow_calls import call_flow, run_plainly
 from tests.paths import DOCS
 from tests.prefect_server import prefect_client
+from tests.restricted_server import restricted_server
 from tests.runs.holding_helpers import hold
 from tests.server_share import ServerShare
 from tests.waiting import eventually
@@ -491,6 +493,40 @@ def test_runs_of_a_deployment_are_left_to_its_workers(
         mode="json"
     )  # independent of the deployment's current settings
     assert call_flow(housekeeping, workspace, AT_ONCE)["crashed"] == "left: its flow run is active"
+
+
+@pytest.mark.slow
+def test_what_fails_for_one_run_is_tried_again_and_keeps_no_other_from_its_resume(
+    journal: Journal, client: SyncPrefectClient, share: ServerShare, emulator: Emulator
+) -> None:
+    """A busy server asks for the request again (503, as Prefect's does while SQLite is locked); an error ends it."""
+    workspace = emulator.workspace()
+    deployment = share.deploy(client, vqe, paused=True)
+    for key in ("busy", "fails", "passes"):
+        began = client.create_flow_run_from_deployment(deployment, parameters={"problem": {"name": "h2"}})
+        client.set_flow_run_state(began.id, Completed(name="Parked"), force=True)
+        lease = begun(journal, workspace, began.id, key, Owner.of_this_process())
+        journal.set_status(lease, "parked", "")
+        journal.release(lease)
+    lost: list[str] = []
+
+    def loses(path: str, body: bytes) -> str:
+        kind = "busy" if b'"busy"' in body else "request" if b'"fails"' in body else ""
+        if not path.endswith("/create_flow_run") or not kind or (kind == "busy" and kind in lost):
+            return ""
+        lost.append(kind)
+        return kind
+
+    with restricted_server(str(client.api_url)) as proxy:
+        proxy.is_open, proxy.loses = True, loses
+        with temporary_settings({PREFECT_API_URL: proxy.api_url}):
+            outcomes = call_flow(housekeeping, workspace, AT_ONCE)
+    resumed = "a new flow run of its deployment resumes it"
+    assert sorted(lost) == ["busy", "request"]
+    assert outcomes.pop("fails").startswith("failed: Server error '500 Internal Server Error'")
+    assert outcomes == {"busy": resumed, "passes": resumed}
+    again = call_flow(housekeeping, workspace, AT_ONCE)
+    assert again == {"fails": resumed, "busy": "left: its flow run is active", "passes": "left: its flow run is active"}
 
 
 def events_of(client: SyncPrefectClient, uid: str, kind: str) -> list[Any]:

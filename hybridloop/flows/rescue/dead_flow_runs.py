@@ -31,7 +31,6 @@ from hybridloop.descriptions import ALGORITHMS
 from hybridloop.errors import InputError, JournalDamaged
 from hybridloop.flows.in_prefect.completion import call_attention, sweep_of
 from hybridloop.flows.in_prefect.flow_run_events import journal_tag
-from hybridloop.flows.in_prefect.one_request import client_without_retries
 from hybridloop.flows.in_prefect.process_reuse import JOURNAL, LEASE, SWEEP_TAG, sweep_lease
 from hybridloop.flows.rescue.delivery import deliver_ends
 from hybridloop.journal import Journal, RunRecord
@@ -204,7 +203,7 @@ def tell_person(record: RunRecord, flow_run_id: str | None, reason: str) -> None
             call_attention(client, record, flow_run, reason, f"To resume it: {how_to_resume(record)}")
 
 
-def seconds_to_settle(journal: Journal, record: RunRecord, settle_s: float) -> float:
+def seconds_to_settle(journal: Journal, client: SyncPrefectClient, record: RunRecord, settle_s: float) -> float:
     """Return the seconds until the crash of a run's flow run was reported `settle_s` ago; 0 for other ends.
 
     Prefect's own worker reports it again after its hooks, and the second report would make a Crashed flow run of one
@@ -213,8 +212,7 @@ def seconds_to_settle(journal: Journal, record: RunRecord, settle_s: float) -> f
     *_, last = flow_runs_of(journal, record)
     if last is None or not settle_s:
         return 0.0
-    with client_without_retries(timeout_s=30.0) as client:
-        flow_run = _read_flow_run(client, last)
+    flow_run = _read_flow_run(client, last)
     if flow_run is None or flow_run.deployment_id is None or flow_run.state is None or not flow_run.state.is_crashed():
         return 0.0
     return max(0.0, settle_s - (time.time() - _since(flow_run)))

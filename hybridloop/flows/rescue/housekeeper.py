@@ -91,10 +91,11 @@ class Housekeeper:
             process = self._resuming.get(record.uid)
             if process is not None and process.poll() is None:
                 continue
-            if record.key not in marked and seconds_to_settle(self._journal, record, SETTLE_S):
-                continue
-            outcome = give_to_deployment(self._journal, record) or self._resume(record, block)
-            self._say(f"run {record.key}", outcome)
+            with client_without_retries(timeout_s=HOUSEKEEPING_REQUEST_S) as client:
+                if record.key not in marked and seconds_to_settle(self._journal, client, record, SETTLE_S):
+                    continue
+                outcome = give_to_deployment(self._journal, client, record)
+            self._say(f"run {record.key}", outcome or self._resume(record, block))
 
     def _resume(self, record: RunRecord, block: str | None) -> str:
         self._resuming = {uid: each for uid, each in self._resuming.items() if each.poll() is None}

@@ -10,6 +10,10 @@ from contextlib import contextmanager
 from functools import cache, partial
 from typing import Any
 
+from httpx import HTTPError
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.exceptions import PrefectException
+
 from hybridloop.azure.client import ServiceClient
 from hybridloop.azure.listing import open_client, unavailable_targets
 from hybridloop.azure.workspace import identity_of
@@ -17,7 +21,6 @@ from hybridloop.data.states import State, Who
 from hybridloop.descriptions import ALGORITHMS
 from hybridloop.errors import HybridloopError, JournalDamaged, RunBusy
 from hybridloop.flows.in_prefect.algorithm_run import run_order
-from hybridloop.flows.in_prefect.one_request import client_without_retries
 from hybridloop.flows.lifecycle.classical_part import is_classical_alone
 from hybridloop.flows.rescue.dead_flow_runs import is_of_live_sweep, restart_flow_run, tell_person, was_cancelled
 from hybridloop.journal import Journal, RunRecord
@@ -80,21 +83,29 @@ def resumable_runs(journal: Journal, workspace: Any, *, parked: bool = True) -> 
                 tell_person(record, flow_runs_of(journal, record)[-1], reason)
 
 
-def give_to_deployment(journal: Journal, record: RunRecord) -> str | None:
-    """Leave a run to its deployment or its script; return the outcome, or None if it must be resumed here."""
+def give_to_deployment(journal: Journal, client: SyncPrefectClient, record: RunRecord) -> str | None:
+    """Leave a run to its deployment or its script; return the outcome, or None if it must be resumed here.
+
+    What fails is an outcome too: it is tried again the next time, and keeps no other run from being resumed.
+    """
+    try:
+        return _give_to_deployment(journal, client, record)
+    except (HybridloopError, HTTPError, PrefectException, RuntimeError) as error:
+        return f"failed: {error}"
+
+
+def _give_to_deployment(journal: Journal, client: SyncPrefectClient, record: RunRecord) -> str | None:
     if _is_resumed(journal, record):
         return ELSEWHERE
     *_, last = flow_runs_of(journal, record)
     is_algorithm = record.algorithm in ALGORITHMS
-    with client_without_retries(timeout_s=30.0) as client:
-        # all settings as they were: the deployment's own may have changed
-        settings = {"settings": settings_of(journal, record).model_dump(mode="json")} if is_algorithm else {}
-        parameters = {**settings, "run_key": record.key}
-        outcome = restart_flow_run(client, record, last, parameters)
-        if outcome is not None:
-            return outcome
-        if not record.resume_requested and record.status == "interrupted" and was_cancelled(client, last):
-            return "left: it was cancelled in Prefect"
+    # all settings as they were: the deployment's own may have changed
+    settings = {"settings": settings_of(journal, record).model_dump(mode="json")} if is_algorithm else {}
+    outcome = restart_flow_run(client, record, last, {**settings, "run_key": record.key})
+    if outcome is not None:
+        return outcome
+    if not record.resume_requested and record.status == "interrupted" and was_cancelled(client, last):
+        return "left: it was cancelled in Prefect"
     return None if is_algorithm else "left: only its own script can resume it"
 
 
