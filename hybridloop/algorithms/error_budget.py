@@ -61,8 +61,6 @@ def _extrapolation(found: Extrapolation | None) -> ErrorSource:
         return ErrorSource("extrapolation", None, "none: no extrapolation to zero noise")
     gates = " : ".join(f"{number:g}" for number in found.gates_by_scale)
     what = "difference between the linear and the exponential model of zero-noise extrapolation"
-    if found.is_of_simulation:
-        what = "what the interval lacks without it to hold the simulated energy of these angles, by an extrapolation"
     return ErrorSource("extrapolation", found.spread, f"{what}, over circuits with {gates} gates on two qubits")
 
 

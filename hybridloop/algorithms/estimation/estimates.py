@@ -6,7 +6,7 @@ An `Evaluation` measures an observable on an ansatz: one call measures all point
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
@@ -34,10 +34,9 @@ HIDDEN = 0.5  # standard errors: a bound below it leaves 92 % to an interval wit
 class Extrapolation:
     """Figures of a zero-noise extrapolation to a value, in the operator's unit.
 
-    `spread` is the difference between two models, or with `is_of_simulation` what the interval lacked to hold the
-    simulated energy. `raw` is the value at the first scale factor, and `amplified` what the
+    `spread` is the difference between two models. `raw` is the value at the first scale factor, and `amplified` what the
     last factor added to it; both have a standard error. `signal` is the part of what decays with the noise, the value
-    without the constant, that is left at the first factor: 0 where nothing is seen. `gates_by_scale` are the gates on
+    above the mixed state's, that is left at the first factor: 0 where nothing is seen. `gates_by_scale` are the gates on
     two qubits in the circuits, on average for each factor.
     """
 
@@ -46,7 +45,6 @@ class Extrapolation:
     amplified: tuple[float, float]
     signal: float
     gates_by_scale: tuple[float, ...]
-    is_of_simulation: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +105,8 @@ class GroupStatistics:
     Of the shots `discarded` were errors (`valid_statistics`), and are in neither. `reach` is what a shot's energy
     may be off the mean, `fault_deviation` that of `MeasurementGroup`. `rounding` is that of an exact distribution.
     `readout_derivatives` are the derivatives of the mean by the readout error rates that correct it; empty without such
-    a correction.
+    a correction. `rates` are the shares of misread qubits (qubits,) in a circuit that measures these rates, which has
+    no energy; else empty.
     """
 
     shots: int
@@ -119,6 +118,7 @@ class GroupStatistics:
     readout_derivatives: tuple[float, ...] = ()
     discarded: int = 0
     fault_deviation: float = 0.0
+    rates: tuple[float, ...] = ()
 
     @property
     def kept(self) -> int:
@@ -175,18 +175,19 @@ class GroupStatistics:
         shift = other.mean - self.mean
         mean = self.mean + shift * other.kept / kept
         squares = self.squared_deviations + other.squared_deviations + shift**2 * self.kept * other.kept / kept
-        derivatives = (
-            (mine * self.shots + theirs * other.shots) / shots
-            for mine, theirs in zip(self.readout_derivatives, other.readout_derivatives, strict=True)
+        derivatives, rates = (
+            tuple((a * self.shots + b * other.shots) / shots for a, b in zip(*both, strict=True))
+            for both in ((self.readout_derivatives, other.readout_derivatives), (self.rates, other.rates))
         )
         return GroupStatistics(
             shots,
             mean,
             squares,
             (self.reach * self.kept + other.reach * other.kept) / kept,  # it is a convex function of the mean
-            readout_derivatives=tuple(derivatives),
+            readout_derivatives=derivatives,
             discarded=self.discarded + other.discarded,
             fault_deviation=max(self.fault_deviation, other.fault_deviation),
+            rates=rates,
         )
 
 
@@ -312,8 +313,10 @@ def pooled(column: Sequence[GroupStatistics | FailedPoint]) -> list[GroupStatist
 class Evaluation:
     """An observable, the measured circuit of each of its groups, and the `RunRound` that runs them.
 
-    `reduce_counts` turns a group's counts into statistics, or says why they cannot be used. `combine_groups` makes the
-    estimate of the constant and the statistics of all groups. Error mitigation replaces both.
+    `reduce_counts` turns a group's counts into statistics, or says why they cannot be used. `weigh` turns the
+    statistics of all circuits into those of contributions to the value, whose means add up to it. `combine_groups`
+    makes the estimate of the constant and the statistics of all circuits. Error mitigation replaces the three.
+    `calibration` are circuits that follow those of the groups and have no parameters.
     """
 
     observable: Observable
@@ -321,6 +324,8 @@ class Evaluation:
     run_round: RunRound
     reduce_counts: Callable[[MeasurementGroup, Counts], GroupStatistics | UnusablePoint] = valid_statistics
     combine_groups: Callable[[float, Sequence[GroupStatistics]], Estimate] = combine
+    weigh: Callable[[Sequence[GroupStatistics]], list[GroupStatistics]] = list
+    calibration: tuple[MeasurementGroup, ...] = ()
 
     def energies(
         self, points: NDArray[np.float64], shots: int | NDArray[np.int64]
@@ -357,9 +362,13 @@ class Evaluation:
         return measured, [pooled(column) for column in columns]
 
     def group_pubs(self, points: NDArray[np.float64], shots: Sequence[int]) -> list[SamplerPub]:
-        """Return the PUB of each group that gets shots, for all points (k, n)."""
+        """Return the PUB of each circuit that gets shots, for all points (k, n)."""
         pairs = zip(self.circuits, shots, strict=True)
-        return [SamplerPub.coerce((circuit, points, group_shots)) for circuit, group_shots in pairs if group_shots > 0]
+        return [
+            SamplerPub.coerce((circuit, points if place < len(self.observable.groups) else None, group_shots))
+            for place, (circuit, group_shots) in enumerate(pairs)
+            if group_shots > 0
+        ]
 
     def measure_groups(
         self, points: NDArray[np.float64], shots: Sequence[int], others: Sequence[SamplerPub] = ()
@@ -371,8 +380,7 @@ class Evaluation:
         groups = [index for index, group_shots in enumerate(shots) if group_shots > 0]
         pubs = self.group_pubs(points, shots)
         results = self.run_round([*pubs, *others]) if pubs or others else []
-        rows = [self._reduce(*pair) for pair in zip(groups, results[: len(pubs)], strict=True)]
-        return rows, list(results[len(pubs) :])
+        return self._reduce_all(zip(groups, results[: len(pubs)], strict=True)), list(results[len(pubs) :])
 
     def measured_before(
         self, point: NDArray[np.float64], others: Sequence[SamplerPub]
@@ -383,13 +391,17 @@ class Evaluation:
         """
         pubs = self.group_pubs(point[None, :], [1] * len(self.circuits))
         found = left_of(self.run_round, [*pubs, *others])
-        reduced = [[self._reduce(*pair)[0] for pair in enumerate(stage[: len(pubs)])] for stage in found]
+        reduced = [[row[0] for row in self._reduce_all(enumerate(stage[: len(pubs)]))] for stage in found]
         stages = [[each if isinstance(each, GroupStatistics) else None for each in stage] for stage in reduced]
         beside = [[stage[len(pubs) + place] for stage in found] for place in range(len(others))]
         return [stage for stage in stages if any(stage)], [pooled_results(each) if each else None for each in beside]
 
+    def _reduce_all(self, results: Iterable[tuple[int, MeasuredPub]]) -> list[list[GroupStatistics | FailedPoint]]:
+        """Return the statistics of circuits by their indices, in order; a calibration's are made first."""
+        return [self._reduce(*pair) for pair in reversed(list(results))][::-1]
+
     def _reduce(self, index: int, result: MeasuredPub) -> list[GroupStatistics | FailedPoint]:
-        group = self.observable.groups[index]
+        group = (*self.observable.groups, *self.calibration)[index]
         return [counts if isinstance(counts, FailedPoint) else self.reduce_counts(group, counts) for counts in result]
 
     def _estimate(self, column: Sequence[GroupStatistics | FailedPoint]) -> Estimate | FailedPoint:

@@ -22,6 +22,7 @@ from hybridloop.errors import JobFailed, RoundTooLarge
 MAX_SHOTS = 10**8  # in one round, over all groups: a precision that needs more is a typing error
 MIN_PILOT_SHOTS = 1000  # per group: with fewer its variance, and so the allocation, is too uncertain
 PRECISION_MARGIN = 0.96  # of the precision: variances from a pilot are that uncertain, and a further round costs more
+FEWEST_FURTHER = 50  # shots of a circuit: outcomes are discarded from less, and none may be left
 MAX_ROUNDS = 8
 RARE_SHOTS = 1.5  # at the largest deviation, in plans of a round: with 1, more of them seen make a further round likely
 PLANNING_STEPS = 8  # of the allocation; each halves what is left of the logarithm
@@ -102,7 +103,7 @@ class FinalMeasurement:
 
     def with_counts(self, evaluation: Evaluation, found: Mapping[int, Counts]) -> FinalMeasurement:
         """Return it with further counts at its point, of the evaluation's groups or of the other PUBs, by place."""
-        pooled, others, first = [*self.pooled], [*self.others], len(self.pooled)
+        pooled, others, first = [*self.pooled], [*self.others], len(evaluation.observable.groups)
         for place, counts in found.items():
             if place >= first:
                 result = others[place - first]
@@ -223,7 +224,7 @@ def measure_final_estimate(
     first one. Raises JobFailed if a group failed in every round, or for counts that cannot be used: a retry would not
     help.
     """
-    groups = evaluation.observable.groups
+    groups = evaluation.circuits
     none: list[MeasuredPub | None] = [None] * len(others)
     earlier, answers = evaluation.measured_before(point, others) if groups else ([], none)
     stages = Stages(earlier, len(groups))
@@ -250,7 +251,7 @@ def measure_final_estimate(
         if estimate.is_exact and estimate.shots:  # the shots that it can be compared with
             pilot = [0 if each is None else each.shots for each in stages.pooled]
     for _ in range(MAX_ROUNDS if groups else 0):
-        next_shots = _next_shots(stages.pooled, pilot, needed, allocate, fills=math.isinf(precision))
+        next_shots = _next_shots(evaluation, stages.pooled, pilot, needed, allocate, fills=math.isinf(precision))
         if not any(next_shots) and not asked:
             break
         # one round, pooled with the rounds before
@@ -298,9 +299,15 @@ def _shots_of(results: Sequence[MeasuredPub]) -> int:
 
 
 def _next_shots(
-    statistics: Stage, pilot: Sequence[int], needed: float, allocate: FurtherShots, *, fills: bool
+    evaluation: Evaluation,
+    statistics: Stage,
+    pilot: Sequence[int],
+    needed: float,
+    allocate: FurtherShots,
+    *,
+    fills: bool,
 ) -> list[int]:
-    """Return the shots of each group in the next round; all 0 once the standard error is at most `needed`.
+    """Return the shots of each circuit in the next round; all 0 once the standard error is at most `needed`.
 
     A group that has fewer than in its pilot gets those first: its variance, and so the allocation, is too uncertain.
     With `fills` it gets them in any case.
@@ -308,15 +315,20 @@ def _next_shots(
     measured = [group for group in statistics if group is not None]
     if all(group.is_exact for group in measured) and len(measured) == len(statistics):
         return _rounded_shots(measured, pilot, needed)
-    if len(measured) == len(statistics) and not fills and combine(0.0, measured).expected_error <= needed:
-        return [0] * len(measured)
+    error = 0.0
+    if len(measured) == len(statistics):
+        error = evaluation.combine_groups(evaluation.observable.constant, measured).expected_error
+        if not fills and error <= needed:
+            return [0] * len(measured)
     missing = [
         shots if group is None else 0 if group.is_exact else max(0, shots - group.shots)
         for group, shots in zip(statistics, pilot, strict=True)
     ]
     if any(missing):
         return missing
-    return _further_shots(measured, (PRECISION_MARGIN * needed) ** 2, allocate)
+    weighed = evaluation.weigh(measured)
+    share = combine(0.0, weighed).expected_error / error if error else 1.0  # a curve's slopes are not the line's
+    return _further_shots(weighed, (PRECISION_MARGIN * needed * share) ** 2, allocate)
 
 
 def _further_shots(measured: Sequence[GroupStatistics], target_variance: float, allocate: FurtherShots) -> list[int]:
@@ -340,7 +352,7 @@ def _further_shots(measured: Sequence[GroupStatistics], target_variance: float, 
             * (group.shots / group.kept) ** 2
             for group, total in zip(measured, totals, strict=True)
         ]
-        further = allocate(variances, shots, target_variance)
+        further = [max(each, FEWEST_FURTHER) if each else 0 for each in allocate(variances, shots, target_variance)]
         wanted = [before + more for before, more in zip(shots, further, strict=True)]
         totals = [math.sqrt(a * b) if step else float(b) for a, b in zip(totals, wanted, strict=True)]
     return further

@@ -87,7 +87,7 @@ class Sampling:
         further = allocate(shot_variances, measured, target_variance)
         return list(map(self.whole_jobs, further))
 
-    def planned(self, recent: Sequence[Estimate], groups: int) -> PlannedShots:
+    def planned(self, recent: Sequence[Estimate], groups: int, copies: int = 1) -> PlannedShots:
         """Return the final measurement's shots by the search's last round; else `shots` in its pilot, or the minimum.
 
         For each group the smallest variance of that round's points counts, but at least a tenth of their mean: a
@@ -95,16 +95,17 @@ class Sampling:
         `least_shots` where the precision takes as many: a further round would cost them again. It gets the shots by
         which outcomes that are not seen are bounded well enough: a state that is nearly an eigenstate of what is
         measured needs no more. A target that does not
-        sample gets at least the shots that bring its rounding bound, proportional to 1 / shots, to `precision`.
+        sample gets at least the shots that bring its rounding bound, proportional to 1 / shots, to `precision`. The
+        least pilot is that of all `copies` of a group together.
         """
         if not recent or not groups:
-            pilot = [max(self.shots, MIN_PILOT_SHOTS)] * groups
+            pilot = [math.ceil(max(self.shots, MIN_PILOT_SHOTS) / copies)] * groups
             return PlannedShots(pilot, [math.ceil(each / PILOT_FRACTION) for each in pilot])
         by_group = zip(*(estimate.shot_variances for estimate in recent), strict=True)
         variances = [max(min(values), 0.1 * fmean(values)) for values in by_group]
         needed = self.further_shots(variances, [0] * groups, self.precision**2)
         rounding = max(each.rounding_bound * each.shots for each in recent) / (PRECISION_MARGIN * self.precision)
-        least = max(MIN_PILOT_SHOTS, math.ceil(min(rounding, MAX_SHOTS) / groups))
+        least = max(math.ceil(MIN_PILOT_SHOTS / copies), math.ceil(min(rounding, MAX_SHOTS) / groups))
         widths = self.widths if len(self.widths) == groups else (0.0,) * groups
         unseen = [math.ceil(width / (UNSEEN_FRACTION * self.precision)) for width in widths]
         pilot = [

@@ -16,6 +16,7 @@ from hybridloop.algorithms.circuits.orbital_rotation import OrbitalRotation
 from hybridloop.algorithms.estimation.observable import MeasurementGroup
 from hybridloop.algorithms.problems.electronic import Encoding
 
+MAX_LISTED_QUBITS = 16  # of outcomes that are listed
 MAX_TRIED_QUBITS = 12  # of a circuit whose symmetries are looked for in its states
 ROUNDING, SEED = 1e-9, 1  # of a probability; of the angles that are tried
 
@@ -93,6 +94,23 @@ def _shown_by(group: MeasurementGroup, symmetry: Symmetry, num_bits: int) -> Sym
             inverted = [old != (sign < 0) for (_, old), sign in zip(each.parities, signs.tolist(), strict=True)]
             return Symmetry(tuple(zip(masks, inverted, strict=True)), each.ones)
     return None
+
+
+@lru_cache(maxsize=1024)
+def mean_of_kept(group: MeasurementGroup, symmetries: tuple[Symmetry, ...], num_bits: int) -> float:
+    """Return a group's mean energy over all outcomes with the symmetries that it shows, each as likely.
+
+    Noise ends in that mixed state of what is kept. Of more than `MAX_LISTED_QUBITS` it is that of all outcomes: 0.
+    """
+    if group.ones is not None:
+        kept: tuple[Symmetry, ...] = (Symmetry(tuple((1 << bit, False) for bit in range(num_bits)), group.ones),)
+    else:
+        kept = shown_by(group, symmetries, num_bits)
+    if num_bits > MAX_LISTED_QUBITS or not kept:
+        return 0.0
+    outcomes = np.flatnonzero(all_hold(kept, all_outcomes(num_bits)))
+    parities = [np.bitwise_count(outcomes & mask) & 1 for mask in group.masks]
+    return float(sum(c * (1.0 - 2.0 * p.mean()) for c, p in zip(group.coefficients, parities, strict=True)))
 
 
 def electrons_of_each_spin(encoding: Encoding) -> tuple[Symmetry, ...]:

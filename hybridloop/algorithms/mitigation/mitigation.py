@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from hybridloop.algorithms.estimation.estimates import Estimate, Evaluation
-from hybridloop.algorithms.estimation.symmetry import Symmetry
+from hybridloop.algorithms.estimation.sampling import PlannedShots, Sampling
+from hybridloop.algorithms.estimation.symmetry import Symmetry, mean_of_kept
 from hybridloop.algorithms.mitigation.readout import (
     CALIBRATION_JOBS,
-    CalibratedEvaluation,
+    ReadoutErrors,
+    calibrate_beside,
     measure_readout_errors,
     mitigate_readout,
 )
-from hybridloop.algorithms.mitigation.zne import TWIRLS, ZeroNoiseExtrapolation, extrapolate_to_zero_noise
+from hybridloop.algorithms.mitigation.zne import TWIRLS, ZeroNoiseExtrapolation, extrapolate_to_zero_noise, places
 from hybridloop.errors import InvalidValue
 
 
@@ -21,11 +24,10 @@ from hybridloop.errors import InvalidValue
 class Mitigation:
     """The error mitigation of a run; by default none.
 
-    Readout errors are measured before the search, in a round of two circuits with `readout_shots` each (0: not at all).
-    Readout mitigation and `symmetries` apply to the search and the final measurement. `zne`, zero-noise extrapolation,
-    applies to the final measurement only: under noise the energy of a lengthened circuit has frequencies that the
-    optimizer does not expect, and its shots are expensive. Its rounds measure the readout errors again, and run their
-    circuits in random order.
+    Readout errors are measured before a search, in a round of two circuits with `readout_shots` each (0: not at all),
+    and again beside the circuits of the final measurement. Readout mitigation and `symmetries` apply to both. `zne`,
+    zero-noise extrapolation, applies to the final measurement only: under noise the energy of a lengthened circuit has
+    frequencies that the optimizer does not expect, and its shots are expensive.
     """
 
     readout_shots: int = 0
@@ -38,40 +40,60 @@ class Mitigation:
 
     @property
     def calibration_circuits(self) -> int:
-        """The number of calibration jobs, which take one round before the search."""
+        """The number of calibration jobs, which take one round before a search."""
         return CALIBRATION_JOBS if self.readout_shots else 0
 
     def search_evaluation(self, evaluation: Evaluation) -> Evaluation:
-        """Return the search's evaluation, mitigated; for readout mitigation it first measures the readout errors."""
-        if not self.readout_shots and not self.symmetries:
+        """Return the search's evaluation, mitigated; for readout mitigation it first measures the readout errors.
+
+        All points share what is unknown of these: it is no scatter between them.
+        """
+        if not self.readout_shots:
+            return self.at_errors(evaluation, None)
+        errors = measure_readout_errors(evaluation.observable.num_qubits, evaluation.run_round, self.readout_shots)
+        return self.at_errors(evaluation, replace(errors, shots=None))
+
+    def at_errors(self, evaluation: Evaluation, errors: ReadoutErrors | None) -> Evaluation:
+        """Return an evaluation without gate noise's mitigation, at readout errors that are known (None: without)."""
+        if errors is None and not self.symmetries:
             return evaluation
-        errors = None
-        if self.readout_shots:
-            num_qubits = evaluation.observable.num_qubits
-            errors = measure_readout_errors(num_qubits, evaluation.run_round, shots=self.readout_shots)
         return mitigate_readout(evaluation, errors=errors, symmetries=self.symmetries)
 
-    def final_evaluation(self, searched: Evaluation) -> Evaluation:
-        """Return the evaluation of the final measurement: the search's, with zero-noise extrapolation if chosen."""
-        if isinstance(searched, CalibratedEvaluation) and searched.calibration is not None:
-            qubits = searched.observable.num_qubits
-            run_round = searched.calibration.interleaved(searched.run_round, qubits, self.readout_shots)
-            searched = replace(searched, run_round=run_round)
-        return searched if self.zne is None else extrapolate_to_zero_noise(searched, self.zne)
-
-    def expected_final_estimates(self, estimates: Sequence[Estimate]) -> list[Estimate]:
-        """Return the search's estimates with the expected one-shot variances of the final measurement's circuits.
-
-        For each scale factor they are those of the bare circuit, times the squared weight of the extrapolation.
-        """
+    def final_evaluation(self, evaluation: Evaluation) -> Evaluation:
+        """Return the evaluation of the final measurement, which measures the readout errors beside its groups."""
+        bare = evaluation.observable
+        if self.readout_shots:
+            evaluation = calibrate_beside(evaluation, self.symmetries)
+        else:
+            evaluation = self.at_errors(evaluation, None)
         if self.zne is None:
-            return list(estimates)
-        twirls = TWIRLS
-        squares = [(weight / twirls) ** 2 for weight in self.zne.weights for _ in range(twirls)]
-        return [
-            replace(estimate, shot_variances=tuple(square * v for square in squares for v in estimate.shot_variances))
-            for estimate in estimates
+            return evaluation
+        kept = [mean_of_kept(group, self.symmetries, bare.num_qubits) for group in bare.groups]
+        return extrapolate_to_zero_noise(evaluation, self.zne, bare.constant + math.fsum(kept))
+
+    def planned_shots(self, sampling: Sampling, known: Sequence[Sequence[Estimate]], groups: int) -> PlannedShots:
+        """Return the shots of the final measurement's circuits: the fewest by what is known, lists of estimates.
+
+        Those of each scale factor are the bare circuits', times the squared weight of the extrapolation; together the
+        copies of a group have the pilot of one circuit. Each calibration circuit has as many as the largest of these.
+        """
+        weights = [1.0] if self.zne is None else [self.zne.weights[place] / TWIRLS for place in places(self.zne)]
+        plans = [
+            sampling.planned(
+                [
+                    replace(each, shot_variances=tuple(w**2 * v for w in weights for v in each.shot_variances))
+                    for each in estimates
+                ],
+                groups * len(weights),
+                copies=len(weights),
+            )
+            for estimates in known
+            if estimates
         ]
+        none = sampling.planned((), groups * len(weights), copies=len(weights))
+        pilot, whole = min(plans, key=lambda shots: sum(shots.pilot), default=none)
+        further = CALIBRATION_JOBS if self.readout_shots and groups else 0
+        return PlannedShots(*(each + [max(each, default=0)] * further for each in (pilot, whole)))
 
 
 UNMITIGATED = Mitigation()

@@ -25,12 +25,13 @@ from hybridloop.algorithms.estimation.estimates import (
 from hybridloop.algorithms.estimation.observable import MeasurementGroup
 from hybridloop.algorithms.estimation.rounding import Rounding
 from hybridloop.algorithms.estimation.symmetry import Symmetry, all_hold, all_outcomes, shown_by
-from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub, RunRound, UnusablePoint, left_of
+from hybridloop.algorithms.rounds import Counts, FailedPoint, RunRound, UnusablePoint
 from hybridloop.errors import InputError, JobFailed
 
-CALIBRATION_SHOTS = 20_000  # for each of the two circuits: about a tenth of a final measurement
+CALIBRATION_SHOTS = 4000  # for each of the two circuits before a search, whose points share their error
 CALIBRATION_JOBS = 2
 MAX_PROJECTED_BITS = 12  # of a projector on a number of ones
+ALL_ZERO, ALL_ONE = (MeasurementGroup("", (), np.zeros(0)) for _ in range(2))  # circuits of a calibration
 MIN_CONTRAST = 0.05  # of 1 − p(1|0) − p(0|1): the inverse amplifies shot noise by its reciprocal, for each qubit
 
 
@@ -38,12 +39,12 @@ MIN_CONTRAST = 0.05  # of 1 − p(1|0) − p(0|1): the inverse amplifies shot no
 class ReadoutErrors:
     """Readout error rates of each qubit: p(read 1 | is 0) and p(read 0 | is 1), both (qubits,), without correlations.
 
-    `shots` is the number of shots each rate was estimated from; None if the rates are known.
+    `shots` are those that each of the two kinds of rates was estimated from; None if the rates are known.
     """
 
     zero_as_one: NDArray[np.float64]
     one_as_zero: NDArray[np.float64]
-    shots: int | None = None
+    shots: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         contrast = 1.0 - self.zero_as_one - self.one_as_zero
@@ -54,7 +55,7 @@ class ReadoutErrors:
                 f"and as 0 with {self.one_as_zero[qubit]:.3g} when it is 1"
             )
             remedy = "Such a readout cannot be inverted: leave readout out of the mitigation."
-            raise InputError("mitigation", problem, remedy, "The calibration is billed; nothing else was submitted.")
+            raise InputError("mitigation", problem, remedy, "What was measured so far is billed.")
 
     @property
     def z_values(self) -> NDArray[np.float64]:
@@ -82,75 +83,12 @@ class ReadoutErrors:
         rates = np.stack([self.zero_as_one, self.one_as_zero])
         if self.shots is None:
             return np.zeros_like(rates)
-        return (rates * (1.0 - rates) + 1.0 / self.shots) / self.shots
-
-    def pooled(self, others: ReadoutErrors) -> ReadoutErrors:
-        """Return the rates of all shots, of these and of others; `shots` must be known in both, or the others count."""
-        if self.shots is None or others.shots is None:
-            return others
-        shots = self.shots + others.shots
-        share = others.shots / shots
-        return ReadoutErrors(
-            (1.0 - share) * self.zero_as_one + share * others.zero_as_one,
-            (1.0 - share) * self.one_as_zero + share * others.one_as_zero,
-            shots,
-        )
+        shots = np.array(self.shots, float)[:, None]
+        variances: NDArray[np.float64] = (rates * (1.0 - rates) + 1.0 / shots) / shots
+        return variances
 
 
-@dataclass(slots=True, eq=False)
-class ReadoutCalibration:
-    """Readout errors known so far; `interleaved` rounds measure them again."""
-
-    errors: ReadoutErrors
-
-    def interleaved(self, run_round: RunRound, num_qubits: int, shots: int) -> RunRound:
-        """Return a `RunRound` that measures the readout errors among its PUBs, in random order, and pools them.
-
-        A machine drifts: circuits that are compared are measured at the same times. The order is always the same for a
-        round of the same number. Rounds of exact counts know the errors already, and rounds whose calibration failed
-        add nothing.
-        """
-        return _InterleavedRounds(self, run_round, num_qubits, shots)
-
-    def add(self, zeros: Counts | FailedPoint, ones: Counts | FailedPoint) -> None:
-        """Pool the errors of one more calibration, if both its circuits have sampled counts."""
-        if isinstance(zeros, Counts) and isinstance(ones, Counts) and not zeros.exact:
-            shots = min(zeros.shots, ones.shots)
-            self.errors = self.errors.pooled(ReadoutErrors(_rates(zeros), 1.0 - _rates(ones), shots))
-
-
-class _InterleavedRounds:
-    """A `RunRound` of a calibration: see `ReadoutCalibration.interleaved`."""
-
-    def __init__(self, calibration: ReadoutCalibration, run_round: RunRound, num_qubits: int, shots: int) -> None:
-        self._calibration = calibration
-        self._run_round = run_round
-        self._generator = np.random.default_rng(0)
-        self._both = [SamplerPub.coerce((_calibration_circuit(num_qubits, bit), None, shots)) for bit in (0, 1)]
-
-    def __call__(self, pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
-        every = [*pubs, *self._both]
-        order = self._generator.permutation(len(every))
-        results = dict(zip(order.tolist(), self._run_round([every[place] for place in order]), strict=True))
-        (zeros,), (ones,) = (results[len(pubs) + bit] for bit in (0, 1))
-        self._calibration.add(zeros, ones)
-        return [results[place] for place in range(len(pubs))]
-
-    def left(self, pubs: Sequence[SamplerPub], /) -> list[list[MeasuredPub]]:
-        """Return what was measured before, and pool the calibrations of those rounds."""
-        for (zeros,), (ones,) in left_of(self._run_round, self._both):
-            self._calibration.add(zeros, ones)
-        return left_of(self._run_round, pubs)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class CalibratedEvaluation(Evaluation):
-    """An evaluation whose readout errors are inverted by a calibration, which may be measured again."""
-
-    calibration: ReadoutCalibration | None = None
-
-
-def measure_readout_errors(num_qubits: int, run_round: RunRound, *, shots: int = CALIBRATION_SHOTS) -> ReadoutErrors:
+def measure_readout_errors(num_qubits: int, run_round: RunRound, shots: int = CALIBRATION_SHOTS) -> ReadoutErrors:
     """Measure the readout errors with all qubits in 0, then in 1: one round of two jobs for any number of qubits.
 
     The rates of an exact target are taken as known. Raises JobFailed if one of the two jobs failed.
@@ -159,7 +97,7 @@ def measure_readout_errors(num_qubits: int, run_round: RunRound, *, shots: int =
     (zeros,), (ones,) = run_round(pubs)
     as_one, still_one = _rates(zeros), _rates(ones)
     is_exact = isinstance(zeros, Counts) and zeros.exact
-    return ReadoutErrors(as_one, 1.0 - still_one, None if is_exact else shots)
+    return ReadoutErrors(as_one, 1.0 - still_one, None if is_exact else (shots, shots))
 
 
 def _calibration_circuit(num_qubits: int, bit: int) -> QuantumCircuit:
@@ -204,24 +142,83 @@ def mitigate_readout(
     """
     if errors is None:
         return replace(evaluation, reduce_counts=partial(valid_statistics, symmetries=tuple(symmetries)))
-    calibration, combine_groups = ReadoutCalibration(errors), evaluation.combine_groups
+    known, combine_groups = errors, evaluation.combine_groups
 
     def reduce_counts(group: MeasurementGroup, counts: Counts) -> GroupStatistics | UnusablePoint:
-        return _inverted(calibration.errors, tuple(symmetries), group, counts)
+        return _inverted(known, tuple(symmetries), group, counts)
 
     def combine_with_calibration(constant: float, statistics: Sequence[GroupStatistics]) -> Estimate:
         estimate = combine_groups(constant, statistics)
         derivatives = np.sum([group.readout_derivatives for group in statistics], axis=0) if statistics else []
-        return replace(estimate, variance=estimate.variance + calibration_variance(derivatives, calibration.errors))
+        return replace(estimate, variance=estimate.variance + calibration_variance(derivatives, known))
 
-    return CalibratedEvaluation(
-        evaluation.observable,
-        evaluation.circuits,
-        evaluation.run_round,
-        reduce_counts,
-        combine_with_calibration,
-        calibration,
+    return replace(evaluation, reduce_counts=reduce_counts, combine_groups=combine_with_calibration)
+
+
+def calibrate_beside(evaluation: Evaluation, symmetries: Sequence[Symmetry] = ()) -> Evaluation:
+    """Return an evaluation that measures the readout errors beside its groups, and inverts them in all of their counts.
+
+    A machine drifts: what is compared is measured at the same times. The two circuits of the calibration count as
+    groups whose energy is linear in their rates, so that shots are shared out over all of them by what each adds to the
+    variance. Counts are inverted by the rates of the last calibration so far, and their means corrected to those of all
+    of them, to first order.
+    """
+    inverse = _Inverse(evaluation.observable.num_qubits, tuple(symmetries))
+    circuits = tuple(_calibration_circuit(evaluation.observable.num_qubits, bit) for bit in (0, 1))
+    return replace(
+        evaluation,
+        circuits=(*evaluation.circuits, *circuits),
+        reduce_counts=inverse.reduce,
+        weigh=_with_rates,
+        combine_groups=lambda constant, statistics: evaluation.combine_groups(constant, _with_rates(statistics)),
+        calibration=(ALL_ZERO, ALL_ONE),
     )
+
+
+def errors_beside(statistics: Sequence[GroupStatistics]) -> ReadoutErrors:
+    """Return the readout errors that were measured beside groups: the last two statistics have their rates."""
+    zeros, ones = statistics[-2:]
+    return ReadoutErrors(
+        np.array(zeros.rates), np.array(ones.rates), None if zeros.is_exact else (zeros.shots, ones.shots)
+    )
+
+
+class _Inverse:
+    """The inverse of the last readout errors that were measured; of none at first."""
+
+    def __init__(self, num_qubits: int, symmetries: tuple[Symmetry, ...]) -> None:
+        self._symmetries = symmetries
+        self._rates = {ALL_ZERO: np.zeros(num_qubits), ALL_ONE: np.zeros(num_qubits)}
+
+    def reduce(self, group: MeasurementGroup, counts: Counts) -> GroupStatistics | UnusablePoint:
+        """Return the statistics of a group's energy, or those of a calibration circuit, whose rates are used next."""
+        if group in self._rates:
+            ones = _rates(counts)
+            self._rates[group] = ones if group is ALL_ZERO else 1.0 - ones
+            return GroupStatistics(counts.shots, 0.0, 0.0, 0.0, counts.exact, rates=tuple(self._rates[group].tolist()))
+        errors = ReadoutErrors(self._rates[ALL_ZERO], self._rates[ALL_ONE])
+        found = _inverted(errors, self._symmetries, group, counts)
+        if isinstance(found, UnusablePoint):
+            return found
+        used = np.concatenate([errors.zero_as_one, errors.one_as_zero])
+        return replace(found, mean=found.mean - math.fsum(used * found.readout_derivatives))
+
+
+def _with_rates(statistics: Sequence[GroupStatistics]) -> list[GroupStatistics]:
+    """Return the statistics with means at the measured readout errors, and the errors' own variances.
+
+    `_Inverse.reduce` took Σ (∂mean/∂p) p from the means at the rates that it used. One fictitious error of each qubit
+    keeps a calibration without errors from having no variance.
+    """
+    *groups, zeros, ones = statistics
+    rates = np.concatenate([zeros.rates, ones.rates])
+    at_rates = [replace(group, mean=group.mean + math.fsum(rates * group.readout_derivatives)) for group in groups]
+    slopes = np.split(np.sum([group.readout_derivatives for group in groups], axis=0), 2)
+    for each, by_rate in zip((zeros, ones), slopes, strict=True):
+        own = np.array(each.rates)
+        squares = math.fsum(by_rate**2 * (each.shots * own * (1.0 - own) + 1.0))
+        at_rates.append(replace(each, squared_deviations=squares))
+    return at_rates
 
 
 def _inverted(
@@ -235,9 +232,15 @@ def _inverted(
     else:
         shown = shown_by(group, symmetries, bits)
     if not shown:
-        return _statistics(_polynomial(energy, bits), 0.0, counts, errors)
+        return _with_reach(group, _statistics(_polynomial(energy, bits), 0.0, counts, errors), bits)
     projector = projector_on(shown, bits)
-    return _postselect(_polynomial(_product(projector, energy), bits), _polynomial(projector, bits), counts, errors)
+    found = _postselect(_polynomial(_product(projector, energy), bits), _polynomial(projector, bits), counts, errors)
+    return found if isinstance(found, UnusablePoint) else _with_reach(group, found, bits)
+
+
+def _with_reach(group: MeasurementGroup, found: GroupStatistics, num_bits: int) -> GroupStatistics:
+    """Return statistics whose reach is that of an outcome before it is misread: the inverse has no bias."""
+    return replace(found, reach=group.reach(found.mean, num_bits))
 
 
 @lru_cache(maxsize=64)
@@ -299,8 +302,7 @@ def _statistics(polynomial: _ZPolynomial, offset: float, counts: Counts, errors:
     if counts.exact:
         rounding = Rounding.of(values, counts, max_abs_energy, float(np.linalg.norm(sizes)))
     derivatives = _readout_derivatives(polynomial, counts, errors)
-    reach = max_abs_energy + abs(mean)
-    return GroupStatistics(counts.shots, offset + mean, squares, reach, counts.exact, rounding, derivatives)
+    return GroupStatistics(counts.shots, offset + mean, squares, 0.0, counts.exact, rounding, derivatives)
 
 
 def _values(polynomial: _ZPolynomial, counts: Counts, errors: ReadoutErrors) -> NDArray[np.float64]:

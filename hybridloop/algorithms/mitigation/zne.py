@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from statistics import fmean
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,6 @@ from hybridloop.errors import InputError
 DEFAULT_SCALES = (1, 3)
 SIGMAS = 3.0  # standard errors: less counts as noise of the shots
 MIN_SIGNAL = 0.5  # left at the first scale factor: with less the difference between two models is no measure of errors
-ROUNDING = 1e-9  # of a distance
 MAX_WIDTH = 3.0  # half of the interval, in requested precisions, for a claim
 TWIRLS = 4  # circuits: no more jobs than the shots need, at 10,000 a job and the default precision
 
@@ -119,71 +119,120 @@ def _twirled(gate: Gate, before: NDArray[np.bool_]) -> tuple[Gate, NDArray[np.bo
     raise InputError("mitigation", f"zero-noise extrapolation can't fold the gate {gate.name}", "Leave it out.")
 
 
-def extrapolate_to_zero_noise(evaluation: Evaluation, zne: ZeroNoiseExtrapolation) -> Evaluation:
+def places(zne: ZeroNoiseExtrapolation) -> list[int]:
+    """Return the place of the scale factor of each folded copy of a group, in the order in which they are measured.
+
+    Each variant of the Paulis has all factors, up and down in turn: a machine that drifts changes all of them alike.
+    """
+    ascending = list(range(len(zne.scales)))
+    return [place for variant in range(TWIRLS) for place in (ascending if variant % 2 else ascending[::-1])]
+
+
+def extrapolate_to_zero_noise(evaluation: Evaluation, zne: ZeroNoiseExtrapolation, mixed: float) -> Evaluation:
     """Return an evaluation at zero noise: each group at each scale factor, its coefficients times the linear weight.
 
     Each factor has `TWIRLS` circuits, which differ in their random Paulis, always the same. Shot allocation thus
-    weighs the factors as the linear extrapolation does. The exponential model computes value and variance by its own
-    formula. The `spread` of the `extrapolation` is the difference between both models by the same shots; if no
-    exponential fits, that between the extrapolated value and the one at the first factor.
+    weighs the factors as the linear extrapolation does. The exponential model decays to `mixed`, the value of the mixed
+    state of the outcomes that are kept, and computes value and variance by its own formula. The `spread` of the
+    `extrapolation` is the difference between both models by the same shots; if no exponential fits, that between the
+    extrapolated value and the one at the first factor.
     """
     # the groups and circuits of all scale factors
     groups, circuits = [], []
     generator = np.random.default_rng(0)
-    sources = [to_basis(circuit) for circuit in evaluation.circuits]
+    bare = len(evaluation.observable.groups)
+    sources = [to_basis(circuit) for circuit in evaluation.circuits[:bare]]
     paulis = [draw_paulis(source, generator) for source in sources]
-    for scale, weight in zip(zne.scales, zne.weights, strict=True):
-        for variant in range(TWIRLS):
-            for group in evaluation.observable.groups:
-                groups.append(replace(group, coefficients=weight / TWIRLS * group.coefficients))
-            drawn = zip(sources, paulis, strict=True)
-            circuits += [fold_gates(source, scale, of_source, variant) for source, of_source in drawn]
+    order = places(zne)
+    for copy, place in enumerate(order):
+        for group in evaluation.observable.groups:
+            groups.append(replace(group, coefficients=zne.weights[place] / TWIRLS * group.coefficients))
+        drawn = zip(sources, paulis, strict=True)
+        variant = copy // len(zne.scales)
+        circuits += [fold_gates(source, zne.scales[place], of_source, variant) for source, of_source in drawn]
     weighted = Observable(evaluation.observable.operator, evaluation.observable.constant, tuple(groups))
-    combine_linear, count = evaluation.combine_groups, TWIRLS * len(evaluation.circuits)
-    numbers = np.array([two_qubit_gates(circuit) for circuit in circuits]).reshape(len(zne.scales), -1)
-    gates = tuple(numbers.mean(axis=1).tolist())
+    place_of = [place for place in order for _ in range(bare)]
+    gates = [[two_qubit_gates(c) for c, at in zip(circuits, place_of, strict=True) if at == k] for k in set(order)]
+    decay = _Decay(zne, mixed, tuple(place_of), tuple(fmean(each) for each in gates), evaluation)
+    every = (*circuits, *evaluation.circuits[bare:])
+    return replace(
+        evaluation, observable=weighted, circuits=every, combine_groups=decay.combine, weigh=decay.weigh
+    )
 
-    def combine(constant: float, statistics: Sequence[GroupStatistics]) -> Estimate:
-        by_scale = [statistics[k * count : (k + 1) * count] for k in range(len(zne.scales))]
-        decays = [
-            (math.fsum(group.mean for group in scaled) / weight, _error(scaled, weight))
-            for scaled, weight in zip(by_scale, zne.weights, strict=True)
-        ]
-        means = [mean for mean, _ in decays]
-        linear = combine_linear(constant, statistics)
-        exponential = _extrapolate_exponential(constant, statistics, means, zne.weights, combine_linear)
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Decay:
+    """A value at each scale factor, and its extrapolations: `place_of` has the factor of each folded group."""
+
+    zne: ZeroNoiseExtrapolation
+    mixed: float
+    place_of: tuple[int, ...]
+    gates: tuple[float, ...]
+    evaluation: Evaluation
+
+    def weigh(self, statistics: Sequence[GroupStatistics]) -> list[GroupStatistics]:
+        """Return the contributions; copies of a group at a factor share their scatter, which few shots show badly."""
+        weighed, bare = self.evaluation.weigh(statistics), len(self.place_of) // (len(self.zne.scales) * TWIRLS)
+        shared = list(weighed)
+        for number in range(bare):
+            for place in range(len(self.zne.scales)):
+                copies = [k for k in range(number, len(self.place_of), bare) if self.place_of[k] == place]
+                if any(weighed[k].is_exact for k in copies):
+                    continue
+                squares = math.fsum(weighed[k].squared_deviations for k in copies)
+                kept = sum(weighed[k].kept for k in copies)
+                for k in copies:
+                    shared[k] = replace(weighed[k], squared_deviations=squares * weighed[k].kept / kept)
+        return shared
+
+    def combine(self, constant: float, statistics: Sequence[GroupStatistics]) -> Estimate:
+        """Return the chosen extrapolation, with the spread of both."""
+        scales, weights = self.zne.scales, self.zne.weights
+        folded = self.evaluation.weigh(statistics)[: len(self.place_of)]
+        decays = list[tuple[float, float]]()
+        for place, weight in enumerate(weights):
+            scaled = [group for group, at in zip(folded, self.place_of, strict=True) if at == place]
+            mean = math.fsum(group.mean for group in scaled) / weight
+            error = math.sqrt(math.fsum(group.variance for group in scaled)) / abs(weight)
+            decays.append((constant + mean - self.mixed, error))
+        linear = self.evaluation.combine_groups(constant, statistics)
+        exponential = self._exponential(constant, statistics, [mean for mean, _ in decays])
         (first, first_error), (last, last_error) = decays[0], decays[-1]
         is_seen = exponential is not None and abs(last) > SIGMAS * last_error
         extrapolation = Extrapolation(
-            abs(linear.value - (constant + first if exponential is None else exponential.value)),
-            (constant + first, first_error),
+            abs(linear.value - (self.mixed + first if exponential is None else exponential.value)),
+            (self.mixed + first, first_error),
             (last - first, math.hypot(first_error, last_error)),
-            (last / first) ** (zne.scales[0] / (zne.scales[-1] - zne.scales[0])) if is_seen else 0.0,
-            gates,
+            (last / first) ** (scales[0] / (scales[-1] - scales[0])) if is_seen else 0.0,
+            self.gates,
         )
-        chosen = exponential if exponential is not None and zne.model is ZneModel.EXPONENTIAL else linear
+        chosen = exponential if exponential is not None and self.zne.model is ZneModel.EXPONENTIAL else linear
         return replace(chosen, extrapolation=extrapolation)
 
-    return replace(evaluation, observable=weighted, circuits=tuple(circuits), combine_groups=combine)
+    def _exponential(
+        self, constant: float, statistics: Sequence[GroupStatistics], decays: Sequence[float]
+    ) -> Estimate | None:
+        """Extrapolate mixed + a exp(−b scale) to no noise: with enough noise a state is the mixed one.
 
-
-def _error(scaled: Sequence[GroupStatistics], weight: float) -> float:
-    return math.sqrt(math.fsum(group.variance for group in scaled)) / abs(weight)
+        `decays` are the values at the factors above the mixed one; their ln|·| lie on a line. If their signs differ, no
+        exponential fits: None. Variances are to first order.
+        """
+        if not (all(decay > 0 for decay in decays) or all(decay < 0 for decay in decays)):
+            return None
+        pairs = zip(self.zne.weights, decays, strict=True)
+        size = math.exp(math.fsum(weight * math.log(abs(decay)) for weight, decay in pairs))
+        value = math.copysign(size, decays[0])
+        scaled = [
+            _scale_statistics(group, value / decays[place])
+            for group, place in zip(statistics, self.place_of, strict=False)
+        ]
+        every = [*scaled, *statistics[len(scaled) :]]
+        return replace(self.evaluation.combine_groups(constant, every), value=self.mixed + value)
 
 
 def is_too_noisy(estimate: Estimate) -> bool:
     """Return whether less than `MIN_SIGNAL` is left at the first scale factor, so that no error can be given."""
     return estimate.extrapolation is not None and estimate.extrapolation.signal < MIN_SIGNAL
-
-
-def with_interval_over(estimate: Estimate, simulated: float) -> Estimate:
-    """Return an extrapolated estimate whose spread is at least what its interval lacks to hold a simulated energy."""
-    found = estimate.extrapolation
-    scatter = Z95 * estimate.sampled_error + estimate.unseen_bound
-    lacks = (1.0 + ROUNDING) * abs(estimate.value - simulated) - scatter
-    if found is None or lacks <= found.spread:
-        return estimate
-    return replace(estimate, extrapolation=replace(found, spread=lacks, is_of_simulation=True))
 
 
 def extrapolation_doubts(estimate: Estimate, precision: float, unit: str) -> Iterator[Doubt]:
@@ -219,27 +268,6 @@ def extrapolation_doubts(estimate: Estimate, precision: float, unit: str) -> Ite
             f"{MAX_WIDTH:g} times the planned error. Choose a shorter circuit, another target, or a larger "
             "precision.",
         )
-
-
-def _extrapolate_exponential(
-    constant: float,
-    statistics: Sequence[GroupStatistics],
-    decays: Sequence[float],
-    weights: Sequence[float],
-    combine_linear: Callable[[float, Sequence[GroupStatistics]], Estimate],
-) -> Estimate | None:
-    """Extrapolate constant + a exp(−b scale) to no noise: with enough noise a Pauli sum decays to its constant.
-
-    `decays` are the values at the factors without the constant; their ln|·| lie on a line. If their signs differ, no
-    exponential fits: None. Variances are to first order.
-    """
-    if not (all(decay > 0 for decay in decays) or all(decay < 0 for decay in decays)):
-        return None
-    size = math.exp(math.fsum(weight * math.log(abs(decay)) for weight, decay in zip(weights, decays, strict=True)))
-    value = math.copysign(size, decays[0])
-    count = len(statistics) // len(decays)
-    scaled = [_scale_statistics(group, value / decays[k // count]) for k, group in enumerate(statistics)]
-    return replace(combine_linear(constant, scaled), value=constant + value)
 
 
 def _scale_statistics(statistics: GroupStatistics, factor: float) -> GroupStatistics:

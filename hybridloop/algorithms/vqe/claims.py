@@ -33,7 +33,7 @@ from hybridloop.algorithms.facts import (
     symmetry_conserved,
     what_reaches_further,
 )
-from hybridloop.algorithms.mitigation.zne import extrapolation_doubts, is_too_noisy, with_interval_over
+from hybridloop.algorithms.mitigation.zne import extrapolation_doubts, is_too_noisy
 from hybridloop.algorithms.optimizers.base import Stop
 from hybridloop.algorithms.outcome import Fact, Outcome, measured_value
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
@@ -132,18 +132,17 @@ class StateClaims(Claims):
             doubts += extrapolation_doubts(estimate, self.precision, self.unit)
             if energy is not None:
                 doubts += self._unlike_simulation(energy, estimate)
-                final = replace(final, estimate=with_interval_over(estimate, energy))
         facts = (*facts, *([symmetry_conserved(estimate, self.counted)] if self.counted else []))
         (forecast,) = [source for source in outcome.error_budget if source.is_one_sided]
         values = measured_value(final, *(known_residue(excess) or (forecast.amount, forecast.meaning)))
-        if energy is None and is_too_noisy(estimate):
+        if is_too_noisy(estimate):
             values["interval95"] = None
         columns = {} if state is None else state.columns
         return replace(outcome, **values, **columns, facts=facts).doubted(*doubts)
 
     def _unlike_simulation(self, energy: float, estimate: Estimate) -> list[Doubt]:
         tested = self.test(energy).test(estimate)
-        return [] if tested.passed else [Doubt("unlike the simulation", f"{tested.reason}. The interval holds both.")]
+        return [] if tested.passed else [Doubt("unlike the simulation", f"{tested.reason}.")]
 
     def examined(
         self, point: NDArray[np.float64], excess: float | None, stop: Stop

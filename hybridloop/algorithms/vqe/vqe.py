@@ -25,6 +25,7 @@ from hybridloop.algorithms.estimation.grouping import group_hamiltonian
 from hybridloop.algorithms.estimation.observable import Grouping, Observable
 from hybridloop.algorithms.estimation.sampling import DEFAULT_SAMPLING, PlannedShots, Sampling
 from hybridloop.algorithms.mitigation.mitigation import UNMITIGATED, Mitigation
+from hybridloop.algorithms.mitigation.readout import ReadoutErrors, errors_beside
 from hybridloop.algorithms.optimizers.base import Stop
 from hybridloop.algorithms.outcome import Outcome, RoundLog, RoundProgress, measured_value
 from hybridloop.algorithms.rounds import Counts, KeptCounts, RunRound, larger_cap_of, share_caps
@@ -59,7 +60,7 @@ def vqe(
     """Minimize ⟨hamiltonian⟩ over the ansatz (A. Peruzzo et al., Nat. Commun. 5 (2014) 4213), in hartree.
 
     `search` is used up. The final measurement adds two or three rounds, eight at most, and repeats failed circuits. A
-    `mitigation` adds one calibration round before the search, whose circuits and shots are reported with the first
+    `mitigation` adds one calibration round before a search, whose circuits and shots are reported with the first
     round. A `SparsePauliOp` is measured in qubit-wise commuting groups, an `Observable` in its own.
 
     `claims` judges the result. Where it has the simulated energy of the ansatz's initial point, the final measurement
@@ -73,25 +74,22 @@ def vqe(
     energy = hamiltonian
     if isinstance(energy, SparsePauliOp):
         energy = group_hamiltonian(energy, Grouping.QUBIT_WISE, None)
-    search_evaluation = mitigation.search_evaluation(evaluation(energy, ansatz, run_round))
-    keeper = KeptCounts(run_round, search_evaluation.circuits)
-    final_evaluation = mitigation.final_evaluation(replace(search_evaluation, run_round=keeper))
+    bare = evaluation(energy, ansatz, run_round)
+    keeper = KeptCounts(run_round, bare.circuits)
+    final_evaluation = mitigation.final_evaluation(replace(bare, run_round=keeper))
     log = RoundLog(on_progress)
-    calibration = mitigation.calibration_circuits
-    log.add("search", None, 1, calibration, calibration * mitigation.readout_shots)
+    calibrations = 0
 
     expected, simulated, expectations = sampling.expected, claims.simulated, claims.expectations
     with_energy = expectations if mitigation.zne is None else NO_EXPECTATIONS
 
-    def final_point(point: NDArray[np.float64]) -> FinalPoint:
-        return FinalPoint(search_evaluation, claims.groups, ansatz, point)
+    def final_point(point: NDArray[np.float64], errors: ReadoutErrors | None = None) -> FinalPoint:
+        return FinalPoint(mitigation.at_errors(bare, errors), claims.groups, ansatz, point)
 
     def planned(recent: Sequence[Estimate]) -> PlannedShots:
         # by the variances expected if they take fewer shots than the search's: a fit makes them small near the minimum
-        is_exact, groups = any(each.is_exact for each in recent), len(final_evaluation.circuits)
-        known = [mitigation.expected_final_estimates(each) for each in ((recent,) if is_exact else (recent, expected))]
-        found = [sampling.planned(each, groups) for each in known if each]
-        return min(found, key=lambda shots: sum(shots.pilot), default=sampling.planned((), groups))
+        is_exact = any(each.is_exact for each in recent)
+        return mitigation.planned_shots(sampling, (recent,) if is_exact else (recent, expected), len(bare.circuits))
 
     def kept() -> list[SamplerPub]:
         start = ansatz.initial_point
@@ -103,9 +101,12 @@ def vqe(
         ]
 
     def find() -> SearchEnd:
-        start = ansatz.initial_point
+        nonlocal calibrations
+        start, calibrations = ansatz.initial_point, mitigation.calibration_circuits
         try:
             with share_caps(run_round, kept):
+                search_evaluation = mitigation.search_evaluation(bare)
+                log.add("search", None, 1, calibrations, calibrations * mitigation.readout_shots)
                 return search.run(search_evaluation, start, sampling, log, claims.falls_short)
         except RoundTooLarge as reached:
             return SearchEnd(start, cap_limit(reached))
@@ -155,16 +156,11 @@ def vqe(
 
         if mitigation.zne is None:
             kept_counts = keeper.at(point)
-            table = expectations.measure(final_point(point), kept_counts, final.others, sampling, on_counts)
+            errors = errors_beside(final.pooled) if mitigation.readout_shots and final.pooled else None
+            table = expectations.measure(final_point(point, errors), kept_counts, final.others, sampling, on_counts)
         else:
             table = expectations.measure_each(
-                lambda each: mitigation.final_evaluation(
-                    replace(
-                        search_evaluation,
-                        observable=each,
-                        circuits=evaluation(each, ansatz, run_round).circuits,
-                    )
-                ),
+                lambda each: mitigation.final_evaluation(evaluation(each, ansatz, run_round)),
                 point,
                 ansatz,
                 on_shots,
@@ -182,10 +178,10 @@ def vqe(
         reason=stop.reason,
         is_requested=stop.is_requested,
         larger_cap="" if stop.converged else larger_cap_of(run_round),
-        rounds=len(log.history) + bool(calibration),
+        rounds=len(log.history) + bool(calibrations),
         circuits=sum(progress.circuits for progress in log.history),
         shots=total,
-        groups=len(search_evaluation.circuits),
+        groups=len(bare.circuits),
         history=tuple(log.history),
         observables=table,
     )
