@@ -28,7 +28,7 @@ RUN ?= all
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-anywhere coverage test-browser test-long test-prefect chaos soak check wheel docs pictures bench bench-growth bench-circuits bench-circuits-peers bench-shots bench-loop bench-loop-peers bench-peers bench-qedc figures audit clean
+.PHONY: help demo test test-all test-anywhere coverage test-browser test-long test-prefect chaos soak check wheel docs pictures bench bench-growth bench-circuits bench-circuits-peers bench-shots bench-noise bench-loop bench-loop-peers bench-peers bench-qedc figures audit clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -114,6 +114,9 @@ bench-circuits-peers: .venv/ready $(PEERS)/ready ## count tequila's gates again,
 
 bench-shots: .venv/ready ## compare ways to measure an energy, by shots, gates, price and noise
 	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.shots
+
+bench-noise: .venv/ready ## draw intervals of energies on noisy machines: how often they hold, how wide (20 minutes)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.noise
 
 bench-loop: .venv/ready ## search angles by measurements alone, beside the stored runs of other libraries
 	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.loop

@@ -15,12 +15,12 @@ from benchmarks.accuracy_calibration import calibration
 from benchmarks.accuracy_energies import dihydrogen, ground_states, stretched
 from benchmarks.accuracy_kinds import kinds
 from benchmarks.accuracy_levels import levels_after_vqe
-from benchmarks.accuracy_mitigation import mitigation
 from benchmarks.accuracy_outside import graphs, molecules
 from benchmarks.accuracy_speed import speeds
 from benchmarks.accuracy_states import electrons, grown_circuits, operators
 from benchmarks.accuracy_stretched import away_from_equilibrium
 from benchmarks.bounds import Bound, machine
+from benchmarks.noise import noise
 from benchmarks.shots import shots_of_ways
 
 # A row takes `quick` (the short form of a few seconds, which pytest runs too) and returns its figures.
@@ -36,7 +36,7 @@ ROWS: Mapping[str, Callable[[bool], list[Bound]]] = {
     "other-electrons": electrons,
     "cubic-graphs": cubic_graphs,
     "recursion": recursion,
-    "mitigation": mitigation,
+    "noise": noise,
     "further-molecules": molecules,
     "further-graphs": graphs,
     "qaoa-kinds": kinds,

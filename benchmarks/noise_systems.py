@@ -261,7 +261,7 @@ class DrawnRounds:
 def main() -> None:
     """Compute and store the distributions that are missing or stale."""
     stored = dict(_stored()) if STORED.exists() else {}
-    kept = {}
+    kept: dict[str, Any] = {}
     for row in rows():
         key, (name, machine, kind) = "|".join(row), row
         circuits = system(name).circuits()

@@ -32,7 +32,9 @@ class RestrictedServer:
     passes_on: Callable[[str, str], bool] = lambda method, path: (
         True
     )  # of the answer to a request; False ends the proxy
-    loses: Callable[[str, bytes], str] = lambda path, body: ""  # by 500: "request", or "answer" to what was done; "busy": by 503
+    loses: Callable[[str, bytes], str] = lambda path, body: (
+        ""
+    )  # by 500: "request", or "answer" to what was done; "busy": by 503
 
     def refuses(self, method: str, path: str) -> bool:
         """True for all of /admin and for changes of concurrency limits; with `hides_limits` also for reading them."""

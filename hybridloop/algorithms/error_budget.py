@@ -60,7 +60,7 @@ def _extrapolation(found: Extrapolation | None) -> ErrorSource:
     if found is None:
         return ErrorSource("extrapolation", None, "none: no extrapolation to zero noise")
     gates = " : ".join(f"{number:g}" for number in found.gates_by_scale)
-    what = "difference between the linear and the exponential model of zero-noise extrapolation"
+    what = "twice the difference between the linear and the exponential model of zero-noise extrapolation"
     return ErrorSource("extrapolation", found.spread, f"{what}, over circuits with {gates} gates on two qubits")
 
 

@@ -87,7 +87,7 @@ class VqeSettings(EnergySettings):
     )
     mitigation: Mitigations | None = Field(
         None,
-        description="error mitigation: readout, zne-linear or zne-exponential, separated by commas, or none",
+        description="error mitigation: readout, and twirl, zne-linear or zne-exponential, separated by commas, or none",
         examples=["readout,zne-linear"],
     )
 
@@ -95,8 +95,9 @@ class VqeSettings(EnergySettings):
     @classmethod
     def _check_mitigation(cls, value: tuple[MitigationName, ...] | None) -> tuple[MitigationName, ...] | None:
         names = value or ()
-        if len(set(names)) < len(names) or {MitigationName.ZNE_LINEAR, MitigationName.ZNE_EXPONENTIAL} <= set(names):
-            raise ValueError("must have each method once, and at most one extrapolation")
+        twirled = {MitigationName.TWIRL, MitigationName.ZNE_LINEAR, MitigationName.ZNE_EXPONENTIAL} & set(names)
+        if len(set(names)) < len(names) or len(twirled) > 1:
+            raise ValueError("must have each method once, and at most one of twirl and the extrapolations, which twirl")
         if MitigationName.NONE in names and len(names) > 1:
             raise ValueError("must be none alone")
         return value

@@ -119,8 +119,8 @@ def _check_name(name: str, *, is_energy: bool) -> None:
 
 
 def check_mitigation(target: Target, settings: EnergySettings) -> None:
-    """Raise InputError for a zero-noise extrapolation that can't amplify the target's noise under its options."""
-    if extrapolates(settings):
+    """Raise InputError for gates to be folded or twirled that the target, or its compiler's options, would remove."""
+    if extrapolates(settings) or MitigationName.TWIRL in (getattr(settings, "mitigation", None) or ()):
         check_folding(target)
         check_levels(settings.options)
 

@@ -103,10 +103,11 @@ class GroupingName(enum.StrEnum):
 
 
 class MitigationName(enum.StrEnum):
-    """An error mitigation method; at most one of the two extrapolations (ZNE), and none alone."""
+    """An error mitigation method; one at most of twirl and the extrapolations (ZNE), which twirl; none alone."""
 
     NONE = "none"
     READOUT = "readout"
+    TWIRL = "twirl"
     ZNE_LINEAR = "zne-linear"
     ZNE_EXPONENTIAL = "zne-exponential"
 

@@ -206,13 +206,13 @@ def batches_points(target: Target, batching: Batching) -> bool:
 
 
 def check_folding(target: Target) -> None:
-    """Raise InputError if there is no noise, or the provider's compiler would remove the gates that amplify it."""
+    """Raise InputError if there is no noise, or the provider's compiler would remove folded or twirled gates."""
     if not target.is_noisy and not target.checks_only:
-        problem = f"{target.name} has no noise that zero-noise extrapolation could remove"
-        raise InputError("mitigation", problem, "Leave zne out, or choose a machine or its emulator.")
+        problem = f"{target.name} has no noise that zne or twirl could change"
+        raise InputError("mitigation", problem, "Leave them out, or choose a machine or its emulator.")
     if not target.keeps_gates:
         raise InputError(
             "mitigation",
-            f"zero-noise extrapolation repeats gates, and {target.provider}'s compiler removes them from QIR programs",
-            "Leave zne out (readout needs no repeated gates), or choose a target of Quantinuum.",
+            f"zne and twirl add gates, and {target.provider}'s compiler removes them from QIR programs",
+            "Leave them out (readout adds no gates), or choose a target of Quantinuum.",
         )

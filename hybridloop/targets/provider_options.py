@@ -78,10 +78,12 @@ def check_provider_options(target: Target, options: Options) -> None:
 
 
 def check_levels(options: Options) -> None:
-    """Raise InputError if the provider is asked to optimize gates that zero-noise extrapolation repeats."""
+    """Raise InputError if the provider is asked to optimize gates that are folded or twirled."""
     if (level := flatten(options).get(_LEVEL, 0)) > 0:
-        problem = f"{_LEVEL} {level} lets the compiler remove the gates that zero-noise extrapolation repeats"
-        raise InputError(f"{FIELD}.{_LEVEL}", problem, f"Leave it out (such jobs have {_LEVEL} 0), or leave zne out.")
+        problem = f"{_LEVEL} {level} lets the compiler remove gates that are folded or twirled"
+        raise InputError(
+            f"{FIELD}.{_LEVEL}", problem, f"Leave it out (such jobs have {_LEVEL} 0), or leave zne and twirl out."
+        )
 
 
 def check_simulator(options: Options) -> None:

@@ -13,7 +13,7 @@ from benchmarks.exact_search import ExactEnergy, search_exactly
 from hybridloop.descriptions.vqe import VqeSettings
 from tests.long_form import IS_LONG, long_form
 
-SLOW = ("cubic-graphs", "dihydrogen", "ground-states", "mitigation", "other-electrons", "shots", "stretched")
+SLOW = ("cubic-graphs", "dihydrogen", "ground-states", "noise", "other-electrons", "shots", "stretched")
 
 
 # bounds on time are checked by `make bench` only

@@ -22,11 +22,10 @@ from hybridloop.algorithms.circuits.basis import to_basis, two_qubit_gates
 from hybridloop.algorithms.circuits.uccsd import uccsd
 from hybridloop.algorithms.estimation.estimates import evaluation
 from hybridloop.algorithms.estimation.observable import Observable, observable
-from hybridloop.algorithms.mitigation.zne import (
+from hybridloop.algorithms.mitigation.folding import (
     TWIRLS,
-    ZeroNoiseExtrapolation,
     draw_paulis,
-    extrapolate_to_zero_noise,
+    fold,
     fold_gates,
 )
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
@@ -74,10 +73,10 @@ def programs(operator: SparsePauliOp, ansatz: Ansatz, profile: str) -> list[str]
     plain = evaluation(observable(operator), ansatz, lambda _: [])
     few = Observable(operator, plain.observable.constant, plain.observable.groups[:1])
     plain = replace(plain, observable=few, circuits=plain.circuits[:1])
-    folded = extrapolate_to_zero_noise(plain, ZeroNoiseExtrapolation(scales=SENT_SCALES)).circuits
+    folded = fold(plain, SENT_SCALES, (1.0,) * len(SENT_SCALES)).circuits[: len(SENT_SCALES)]
     compiler = PubCompiler(profile)
     sent = []
-    for circuit in folded[:: len(folded) // len(SENT_SCALES)]:  # the first of the twirled circuits
+    for circuit in folded:  # of the first variant of the twirl
         compiled = compiler.compile_pub(SamplerPub.coerce((circuit, ansatz.initial_point[None, :], 10)))
         assert must_keep_gates(known(compiled.key))
         sent += [payload.decode() for payload in compiled.payloads]

@@ -50,7 +50,10 @@ def test_a_claim_has_an_interval_of_three_precisions_that_holds(two_qubit: float
     claims = [outcome for outcome, _ in found if outcome.converged]
     assert len(claims) == 0 if says else len(claims) >= 3
     for outcome, exact in found:
-        low, high = known(outcome.interval95)
+        if outcome.interval95 is None:  # nothing holds the error
+            assert outcome.reason.startswith("too noisy to extrapolate")
+            continue
+        low, high = outcome.interval95
         assert low <= exact <= high
         assert (high - low) / 2.0 <= 3.0 * precision or not outcome.converged
         assert outcome.reason.startswith(says) or outcome.reason.startswith("unlike the simulation")
@@ -58,13 +61,22 @@ def test_a_claim_has_an_interval_of_three_precisions_that_holds(two_qubit: float
         assert not outcome.converged or abs(outcome.value - exact) <= 4.0 * outcome.standard_error
 
 
-def test_a_value_that_is_too_noisy_has_the_raw_one_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_value_that_is_too_noisy_has_the_raw_one_beside_it_and_no_interval() -> None:
     outcome, exact = run(0.1, 0.02, 0)
-    (warning, unlike) = outcome.warnings
-    assert unlike.startswith("unlike the simulation: the extrapolated energy is ")
+    (warning,) = outcome.warnings
     raw = float(warning.split("Without extrapolation the value is ")[1].split(" ±")[0])
     assert exact < outcome.value < raw < 0.0
-    # nothing else holds the error where the circuit can't be simulated
-    monkeypatch.setattr("hybridloop.algorithms.vqe.claims.MAX_EXACT_QUBITS", 1)
-    assert run(0.1, 0.02, 0)[0].interval95 is None
+    assert outcome.interval95 is None
     assert run(0.02, 0.02, 0)[0].interval95 is not None
+
+
+def test_no_interval_knows_the_simulated_energy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A circuit that can't be simulated has the same value and interval, but for what the circuit itself lacks."""
+    simulated = run(LEVELS["aria-1"], 0.02, 0)[0]
+    monkeypatch.setattr("hybridloop.algorithms.vqe.claims.StateClaims.energy_at", lambda *_: None)
+    blind = run(LEVELS["aria-1"], 0.02, 0)[0]
+    assert blind.value == simulated.value
+    assert known(blind.interval95)[1] == known(simulated.interval95)[1]
+    amounts = [{each.source: each.amount for each in outcome.error_budget} for outcome in (blind, simulated)]
+    assert [each.pop("search residue") is None for each in amounts] == [True, False]
+    assert amounts[0] == amounts[1]

@@ -34,10 +34,10 @@ HIDDEN = 0.5  # standard errors: a bound below it leaves 92 % to an interval wit
 class Extrapolation:
     """Figures of a zero-noise extrapolation to a value, in the operator's unit.
 
-    `spread` is the difference between two models. `raw` is the value at the first scale factor, and `amplified` what the
-    last factor added to it; both have a standard error. `signal` is the part of what decays with the noise, the value
-    above the mixed state's, that is left at the first factor: 0 where nothing is seen. `gates_by_scale` are the gates on
-    two qubits in the circuits, on average for each factor.
+    `spread` bounds the model's error by the difference between two models. `raw` is the value at the first scale
+    factor, and `amplified` what the last factor added to it; both have a standard error. `signal` is the part of what
+    decays with the noise, the value above the mixed state's, that is left at the first factor: 0 where nothing is seen.
+    `gates_by_scale` are the gates on two qubits in the circuits, on average for each factor.
     """
 
     spread: float

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from hybridloop.algorithms.estimation.estimates import Estimate, Evaluation
 from hybridloop.algorithms.estimation.sampling import PlannedShots, Sampling
 from hybridloop.algorithms.estimation.symmetry import Symmetry, mean_of_kept
+from hybridloop.algorithms.mitigation.folding import TWIRLS, factors_in_order, fold
 from hybridloop.algorithms.mitigation.readout import (
     CALIBRATION_JOBS,
     ReadoutErrors,
@@ -16,7 +17,7 @@ from hybridloop.algorithms.mitigation.readout import (
     measure_readout_errors,
     mitigate_readout,
 )
-from hybridloop.algorithms.mitigation.zne import TWIRLS, ZeroNoiseExtrapolation, extrapolate_to_zero_noise, places
+from hybridloop.algorithms.mitigation.zne import ZeroNoiseExtrapolation, extrapolate_to_zero_noise
 from hybridloop.errors import InvalidValue
 
 
@@ -27,16 +28,23 @@ class Mitigation:
     Readout errors are measured before a search, in a round of two circuits with `readout_shots` each (0: not at all),
     and again beside the circuits of the final measurement. Readout mitigation and `symmetries` apply to both. `zne`,
     zero-noise extrapolation, applies to the final measurement only: under noise the energy of a lengthened circuit has
-    frequencies that the optimizer does not expect, and its shots are expensive.
+    frequencies that the optimizer does not expect, and its shots are expensive. Its circuits are twirled; with `twirl`
+    those of the final measurement are without it, too.
     """
 
     readout_shots: int = 0
     symmetries: tuple[Symmetry, ...] = ()
     zne: ZeroNoiseExtrapolation | None = None
+    twirl: bool = False
 
     def __post_init__(self) -> None:
         if self.readout_shots < 0:
             raise InvalidValue("readout_shots", f"must be at least 0, got {self.readout_shots}")
+
+    @property
+    def has_copies(self) -> bool:
+        """True if the final measurement is of folded or twirled copies of the circuits."""
+        return self.zne is not None or self.twirl
 
     @property
     def calibration_circuits(self) -> int:
@@ -67,7 +75,7 @@ class Mitigation:
         else:
             evaluation = self.at_errors(evaluation, None)
         if self.zne is None:
-            return evaluation
+            return fold(evaluation, (1,), (1.0,)) if self.twirl else evaluation
         kept = [mean_of_kept(group, self.symmetries, bare.num_qubits) for group in bare.groups]
         return extrapolate_to_zero_noise(evaluation, self.zne, bare.constant + math.fsum(kept))
 
@@ -77,7 +85,9 @@ class Mitigation:
         Those of each scale factor are the bare circuits', times the squared weight of the extrapolation; together the
         copies of a group have the pilot of one circuit. Each calibration circuit has as many as the largest of these.
         """
-        weights = [1.0] if self.zne is None else [self.zne.weights[place] / TWIRLS for place in places(self.zne)]
+        by_factor = (1.0,) if self.zne is None else self.zne.weights
+        copies = [by_factor[place] / TWIRLS for place in factors_in_order(len(by_factor))]
+        weights = copies if self.has_copies else [1.0]
         plans = [
             sampling.planned(
                 [

@@ -7,25 +7,20 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from statistics import fmean
 
 import numpy as np
-from numpy.typing import NDArray
-from qiskit import QuantumCircuit
-from qiskit.circuit import Gate, Qubit
 
-from hybridloop.algorithms.circuits.basis import keep_gates, to_basis, two_qubit_gates
 from hybridloop.algorithms.doubt import Doubt
 from hybridloop.algorithms.estimation.estimates import Z95, Estimate, Evaluation, Extrapolation, GroupStatistics
-from hybridloop.algorithms.estimation.observable import Observable
+from hybridloop.algorithms.mitigation.folding import fold
 from hybridloop.algorithms.problems.energy_units import amount_text
 from hybridloop.errors import InputError
 
 DEFAULT_SCALES = (1, 3)
 SIGMAS = 3.0  # standard errors: less counts as noise of the shots
 MIN_SIGNAL = 0.5  # left at the first scale factor: with less the difference between two models is no measure of errors
+BEYOND = 2.0  # differences of the models: a sum of decays, or of what is kept, may lie one beyond either
 MAX_WIDTH = 3.0  # half of the interval, in requested precisions, for a claim
-TWIRLS = 4  # circuits: no more jobs than the shots need, at 10,000 a job and the default precision
 
 
 class ZneModel(enum.StrEnum):
@@ -39,8 +34,7 @@ class ZneModel(enum.StrEnum):
 class ZeroNoiseExtrapolation:
     """Zero-noise extrapolation: the model, and the odd scale factors by which circuits are lengthened.
 
-    The exponential model takes two factors, the linear model two or more, for a least-squares fit. Each factor takes
-    `TWIRLS` circuits for each group.
+    The exponential model takes two factors, the linear model two or more, for a least-squares fit.
     """
 
     model: ZneModel = ZneModel.LINEAR
@@ -63,101 +57,19 @@ class ZeroNoiseExtrapolation:
         return tuple(np.linalg.pinv(design)[0].tolist())
 
 
-def draw_paulis(circuit: QuantumCircuit, generator: np.random.Generator) -> NDArray[np.bool_]:
-    """Draw the Paulis before each two-qubit gate of a circuit in the basis: x and z by variant, gate and qubit."""
-    shape = (TWIRLS, two_qubit_gates(circuit), 2, 2)
-    return generator.integers(0, 2, shape).astype(bool)
-
-
-def fold_gates(circuit: QuantumCircuit, scale: int, paulis: NDArray[np.bool_], variant: int) -> QuantumCircuit:
-    """Fold each gate of a circuit in the basis, G to G (G† G)^k with scale = 2k + 1, and twirl two-qubit gates.
-
-    The folded circuit keeps its gates. Folding by gate amplifies noise, but not coherent errors in proportion to the
-    angles, which a fold U U† U undoes. Twirling by random Paulis, which cancel around each gate, makes coherent errors
-    stochastic (J. J. Wallman and J. Emerson, Phys. Rev. A 94 (2016) 052325). Copy c of a gate has the Paulis that were
-    drawn for variant v + c: so each circuit has different ones at each copy, and over all variants each scale has
-    exactly the scale's number of every Pauli, whose own noise then grows by the scale too.
-    """
-    folded = circuit.copy_empty_like(name=f"{circuit.name}-scale-{scale}")
-    number = 0
-    for item in circuit.data:
-        if not isinstance(item.operation, Gate):
-            folded.append(item)
-            continue
-        for copy in range(scale):
-            gate = item.operation.inverse() if copy % 2 else item.operation
-            before = after = np.zeros((0, 2), bool)
-            if len(item.qubits) == 2:
-                before = paulis[(variant + copy) % len(paulis), number]
-                gate, after = _twirled(gate, before)
-            _append_paulis(folded, item.qubits, before)
-            folded.append(gate, item.qubits)
-            _append_paulis(folded, item.qubits, after)
-        number += len(item.qubits) == 2
-    return keep_gates(folded)
-
-
-def _append_paulis(circuit: QuantumCircuit, qubits: Sequence[Qubit], paulis: NDArray[np.bool_]) -> None:
-    for qubit, (x, z) in zip(qubits, paulis.tolist(), strict=False):
-        if x or z:
-            getattr(circuit, "y" if x and z else "x" if x else "z")(qubit)
-
-
-def _twirled(gate: Gate, before: NDArray[np.bool_]) -> tuple[Gate, NDArray[np.bool_]]:
-    """Return a gate and the Paulis after it that equal the gate with those before it, (2, 2) of x and z by qubit."""
-    (x0, z0), (x1, z1) = before.tolist()
-    match gate.name:
-        case "cx":
-            return gate, np.array([[x0, z0 ^ z1], [x1 ^ x0, z1]])
-        case "cz":
-            return gate, np.array([[x0, z0 ^ x1], [x1, z1 ^ x0]])
-        case "swap":
-            return gate, before[::-1]
-        case "rxx" | "ryy" | "rzz":  # Paulis that anticommute with the generator turn the angle's sign
-            turned = {"rxx": z0 ^ z1, "rzz": x0 ^ x1, "ryy": x0 ^ z0 ^ x1 ^ z1}[gate.name]
-            return gate.inverse() if turned else gate, before
-    raise InputError("mitigation", f"zero-noise extrapolation can't fold the gate {gate.name}", "Leave it out.")
-
-
-def places(zne: ZeroNoiseExtrapolation) -> list[int]:
-    """Return the place of the scale factor of each folded copy of a group, in the order in which they are measured.
-
-    Each variant of the Paulis has all factors, up and down in turn: a machine that drifts changes all of them alike.
-    """
-    ascending = list(range(len(zne.scales)))
-    return [place for variant in range(TWIRLS) for place in (ascending if variant % 2 else ascending[::-1])]
-
-
 def extrapolate_to_zero_noise(evaluation: Evaluation, zne: ZeroNoiseExtrapolation, mixed: float) -> Evaluation:
     """Return an evaluation at zero noise: each group at each scale factor, its coefficients times the linear weight.
 
-    Each factor has `TWIRLS` circuits, which differ in their random Paulis, always the same. Shot allocation thus
-    weighs the factors as the linear extrapolation does. The exponential model decays to `mixed`, the value of the mixed
-    state of the outcomes that are kept, and computes value and variance by its own formula. The `spread` of the
-    `extrapolation` is the difference between both models by the same shots; if no exponential fits, that between the
-    extrapolated value and the one at the first factor.
+    Each factor has `TWIRLS` circuits. Shot allocation thus weighs the factors as the linear extrapolation does. The
+    exponential model decays to `mixed`, the value of the mixed state of the outcomes that are kept, and computes value
+    and variance by its own formula. The `spread` of the `extrapolation` is `BEYOND` times the difference between both
+    models by the same shots; if no exponential fits, the model beside the line is the value at the first factor. Errors
+    that folding does not amplify are not in it: gates that turn too far in their own direction turn back in their
+    inverse.
     """
-    # the groups and circuits of all scale factors
-    groups, circuits = [], []
-    generator = np.random.default_rng(0)
-    bare = len(evaluation.observable.groups)
-    sources = [to_basis(circuit) for circuit in evaluation.circuits[:bare]]
-    paulis = [draw_paulis(source, generator) for source in sources]
-    order = places(zne)
-    for copy, place in enumerate(order):
-        for group in evaluation.observable.groups:
-            groups.append(replace(group, coefficients=zne.weights[place] / TWIRLS * group.coefficients))
-        drawn = zip(sources, paulis, strict=True)
-        variant = copy // len(zne.scales)
-        circuits += [fold_gates(source, zne.scales[place], of_source, variant) for source, of_source in drawn]
-    weighted = Observable(evaluation.observable.operator, evaluation.observable.constant, tuple(groups))
-    place_of = [place for place in order for _ in range(bare)]
-    gates = [[two_qubit_gates(c) for c, at in zip(circuits, place_of, strict=True) if at == k] for k in set(order)]
-    decay = _Decay(zne, mixed, tuple(place_of), tuple(fmean(each) for each in gates), evaluation)
-    every = (*circuits, *evaluation.circuits[bare:])
-    return replace(
-        evaluation, observable=weighted, circuits=every, combine_groups=decay.combine, weigh=decay.weigh
-    )
+    folded = fold(evaluation, zne.scales, zne.weights)
+    decay = _Decay(zne, mixed, folded.factors, folded.gates(len(zne.scales)), evaluation)
+    return replace(folded, combine_groups=decay.combine)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -169,21 +81,6 @@ class _Decay:
     place_of: tuple[int, ...]
     gates: tuple[float, ...]
     evaluation: Evaluation
-
-    def weigh(self, statistics: Sequence[GroupStatistics]) -> list[GroupStatistics]:
-        """Return the contributions; copies of a group at a factor share their scatter, which few shots show badly."""
-        weighed, bare = self.evaluation.weigh(statistics), len(self.place_of) // (len(self.zne.scales) * TWIRLS)
-        shared = list(weighed)
-        for number in range(bare):
-            for place in range(len(self.zne.scales)):
-                copies = [k for k in range(number, len(self.place_of), bare) if self.place_of[k] == place]
-                if any(weighed[k].is_exact for k in copies):
-                    continue
-                squares = math.fsum(weighed[k].squared_deviations for k in copies)
-                kept = sum(weighed[k].kept for k in copies)
-                for k in copies:
-                    shared[k] = replace(weighed[k], squared_deviations=squares * weighed[k].kept / kept)
-        return shared
 
     def combine(self, constant: float, statistics: Sequence[GroupStatistics]) -> Estimate:
         """Return the chosen extrapolation, with the spread of both."""
@@ -200,7 +97,7 @@ class _Decay:
         (first, first_error), (last, last_error) = decays[0], decays[-1]
         is_seen = exponential is not None and abs(last) > SIGMAS * last_error
         extrapolation = Extrapolation(
-            abs(linear.value - (self.mixed + first if exponential is None else exponential.value)),
+            BEYOND * abs(linear.value - (self.mixed + first if exponential is None else exponential.value)),
             (self.mixed + first, first_error),
             (last - first, math.hypot(first_error, last_error)),
             (last / first) ** (scales[0] / (scales[-1] - scales[0])) if is_seen else 0.0,
@@ -264,7 +161,7 @@ def extrapolation_doubts(estimate: Estimate, precision: float, unit: str) -> Ite
     ) > MAX_WIDTH * precision:
         yield Doubt(
             "uncertain extrapolation",
-            f"the two models differ by {size(found.spread)}, and ± {size(width)} is more than "
+            f"the two models differ by {size(found.spread / BEYOND)}, and ± {size(width)} is more than "
             f"{MAX_WIDTH:g} times the planned error. Choose a shorter circuit, another target, or a larger "
             "precision.",
         )

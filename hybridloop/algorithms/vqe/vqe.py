@@ -81,7 +81,7 @@ def vqe(
     calibrations = 0
 
     expected, simulated, expectations = sampling.expected, claims.simulated, claims.expectations
-    with_energy = expectations if mitigation.zne is None else NO_EXPECTATIONS
+    with_energy = NO_EXPECTATIONS if mitigation.has_copies else expectations
 
     def final_point(point: NDArray[np.float64], errors: ReadoutErrors | None = None) -> FinalPoint:
         return FinalPoint(mitigation.at_errors(bare, errors), claims.groups, ansatz, point)
@@ -154,7 +154,7 @@ def vqe(
             final = final.with_counts(final_evaluation, found)
             on_shots(circuits, sum(counts.shots for counts in found.values()))
 
-        if mitigation.zne is None:
+        if not mitigation.has_copies:
             kept_counts = keeper.at(point)
             errors = errors_beside(final.pooled) if mitigation.readout_shots and final.pooled else None
             table = expectations.measure(final_point(point, errors), kept_counts, final.others, sampling, on_counts)

@@ -13,9 +13,10 @@ from hybridloop.algorithms.estimation.symmetry import (
     electrons_of_each_spin,
     ones_kept_by,
 )
+from hybridloop.algorithms.mitigation.folding import draw_paulis, fold_gates
 from hybridloop.algorithms.mitigation.mitigation import Mitigation
 from hybridloop.algorithms.mitigation.readout import CALIBRATION_SHOTS, MAX_PROJECTED_BITS
-from hybridloop.algorithms.mitigation.zne import ZeroNoiseExtrapolation, ZneModel, draw_paulis, fold_gates
+from hybridloop.algorithms.mitigation.zne import ZeroNoiseExtrapolation, ZneModel
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.compiler.circuit_structure import extract_structure
 from hybridloop.compiler.point_gate import has_unbound_program
@@ -40,15 +41,16 @@ def mitigation_of(
     methods = settings.mitigation or ()
     symmetries = () if MitigationName.NONE in methods else symmetries_of(problem, ansatz)
     extrapolations = [ZeroNoiseExtrapolation(model) for name, model in _MODELS.items() if name in methods]
-    for zne in extrapolations:  # one at most
+    zne, twirl = next(iter(extrapolations), None), MitigationName.TWIRL in methods
+    if zne is not None or twirl:
         check_mitigation(target, settings)
-        _check_scales(zne, measured, ansatz, target)
+        _check_scales((1,) if zne is None else zne.scales, measured, ansatz, target)
     shots = CALIBRATION_SHOTS if MitigationName.READOUT in methods else 0
     qubits = measured.num_qubits
     if shots and qubits > MAX_PROJECTED_BITS and any(group.ones is not None for group in measured.groups):
         what = f"readout errors of pairs are corrected on {MAX_PROJECTED_BITS} qubits at most, and these are {qubits}"
         raise InputError("mitigation", what, "Leave readout out, or give uccsd.")
-    return Mitigation(shots, symmetries, extrapolations[0] if extrapolations else None)
+    return Mitigation(shots, symmetries, zne, twirl)
 
 
 def symmetries_of(problem: EnergyProblem, ansatz: Ansatz) -> tuple[Symmetry, ...]:
@@ -81,15 +83,15 @@ def counted_by(ansatz: Ansatz, mitigation: Mitigation, *, has_noise: bool) -> st
     return "parity of ones" if len(mitigation.symmetries[0].parities) == 1 else "number of ones"
 
 
-def _check_scales(zne: ZeroNoiseExtrapolation, energy: Observable, ansatz: Ansatz, target: Target) -> None:
+def _check_scales(scales: tuple[int, ...], energy: Observable, ansatz: Ansatz, target: Target) -> None:
     """Compile a group's circuit at each scale as it is submitted. Raises InputError, ProgramError if one is not met."""
     if has_unbound_program(ansatz.circuit):
-        problem = "the circuit's gates change with its angles, and zero-noise extrapolation repeats gates that it knows"
-        raise InputError("mitigation", problem, "Leave zne out; readout corrects the errors of measurements.")
+        problem = "the circuit's gates change with its angles, and zne and twirl need gates that are known before"
+        raise InputError("mitigation", problem, "Leave them out; readout corrects the errors of measurements.")
     circuit = to_basis(energy.groups[0].measurement_circuit(ansatz.circuit))
     if not two_qubit_gates(circuit):
-        problem = "the circuit has no gate on two qubits, whose noise zero-noise extrapolation amplifies"
-        raise InputError("mitigation", problem, "Leave zne out; readout corrects the errors of measurements.")
+        problem = "the circuit has no gate on two qubits, whose noise zne and twirl are for"
+        raise InputError("mitigation", problem, "Leave them out; readout corrects the errors of measurements.")
     paulis = draw_paulis(circuit, np.random.default_rng(0))
-    for scale in zne.scales:
+    for scale in scales:
         placeholder_qir(extract_structure(fold_gates(circuit, scale, paulis, 0))[0], target.profile)

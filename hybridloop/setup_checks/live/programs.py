@@ -59,7 +59,7 @@ def folded(profile: str) -> bytes:
     from qiskit.primitives.containers.sampler_pub import SamplerPub
 
     from hybridloop.algorithms.circuits.basis import to_basis
-    from hybridloop.algorithms.mitigation.zne import draw_paulis, fold_gates
+    from hybridloop.algorithms.mitigation.folding import draw_paulis, fold_gates
     from hybridloop.compiler.programs import PubCompiler
 
     circuit = QuantumCircuit(2, 2)
