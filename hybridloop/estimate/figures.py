@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from hybridloop.algorithms.problems.energy_units import amount_text
 from hybridloop.runtime.durations import format_duration
 
 
@@ -197,6 +198,24 @@ class Effort:
     shots: int
     cost: Money
     assumed: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedMitigation:
+    """An error mitigation by its name ("": the default's), and the effort of the run with it.
+
+    `shift` is what noise is expected to leave in the value, by published rates, in the problem's unit.
+    """
+
+    name: str
+    shift: float
+    unit: str
+    effort: Effort
+
+    @property
+    def shift_text(self) -> str:
+        """The shift with its unit."""
+        return amount_text(abs(self.shift), self.unit)
 
 
 @dataclass(frozen=True, slots=True)

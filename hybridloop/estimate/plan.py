@@ -19,6 +19,7 @@ from hybridloop.estimate.figures import (
     KeepAliveEstimate,
     Money,
     Phase,
+    PlannedMitigation,
     WithinCaps,
 )
 from hybridloop.runtime.text_table import as_html, count_text, format_table
@@ -33,7 +34,7 @@ class Plan:
     `rehearsals` is the number of dry runs, each with its own seed; `assumed` describes rounds that were assumed rather
     than simulated, None if there are none. `mitigated` is the price with the provider's own error mitigation,
     `unmitigated` without; both are None if it has none. `cost` is the one that the settings ask for, and
-    `without_mitigation` the effort without the settings' own error mitigation, None if they have none. `searches` are
+    `mitigations` are the error mitigations that are possible on a noisy target. `searches` are
     the efforts of a measured and a simulated search, this plan's among them; empty where only one is possible. `bought`
     is what the caps on jobs, shots and cost buy, None without; where that is no value, or no whole run with the
     provider's mitigation, `cheaper` are runs with one setting changed of which they buy one. `jobs_unbatched` are the
@@ -65,7 +66,7 @@ class Plan:
     warnings: tuple[str, ...]
     prices_dated: str
     refusals: tuple[str, ...] = ()  # reasons for which such a run would be refused
-    without_mitigation: Effort | None = None
+    mitigations: tuple[PlannedMitigation, ...] = ()
     searches: Mapping[str, Effort] = field(default_factory=dict)
     jobs_unbatched: int | None = None
     bought: Bought | None = None
@@ -152,9 +153,8 @@ def _lines(plan: Plan) -> Iterator[str]:
     if plan.mitigated is not None and plan.unmitigated is not None:
         yield f"  debias     on: {_money(plan.mitigated)}"
         yield f"             off: {_money(plan.unmitigated)}"
-    if (bare := plan.without_mitigation) is not None:
-        more = f"{plan.shots.expected / max(bare.shots, 1):.1f} times the shots of a run without it"
-        yield f"  mitigation {more}: {count_text(bare.jobs, 'job')}, {bare.shots:,} shots, {_money(bare.cost)}"
+    for number, each in enumerate(plan.mitigations):
+        yield f"  {'' if number else 'mitigation':<10} {_mitigation(each)}"
     for number, (search, effort) in enumerate(plan.searches.items()):
         rough = "" if effort.assumed is None else ", assumed"
         text = f"{search}: {count_text(effort.jobs, 'job')}, {effort.shots:,} shots, {_money(effort.cost)}{rough}"
@@ -197,6 +197,12 @@ def _money(money: Money) -> str:
         return f"unknown, in {money.unit}{bound}"
     likely = "" if money.least == money.most else f", likely {money.least:,.2f} to {money.most:,.2f}"
     return f"{money.expected:,.2f} {money.unit}{likely}"
+
+
+def _mitigation(planned: PlannedMitigation) -> str:
+    effort = planned.effort
+    spent = f"{count_text(effort.jobs, 'job')}, {effort.shots:,} shots, {_money(effort.cost)}"
+    return f"{planned.name or 'by default'}: off by about {planned.shift_text} expected; {spent}"
 
 
 def _keep_alive(plan: Plan) -> str:

@@ -7,22 +7,24 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
+from hybridloop.algorithms.doubt import Doubt
 from hybridloop.errors import HybridloopError, InputError
 from hybridloop.estimate.bought import are_enforced, caps_buy_about, cheaper_settings, too_small_caps, what_caps_buy
 from hybridloop.estimate.counted import count_circuits, count_figure, count_money, count_phases
 from hybridloop.estimate.dry_run import MAX_WORK, TRIALS, dry_run, prepare_trial
 from hybridloop.estimate.duration import duration_on_azure, local_duration
-from hybridloop.estimate.figures import Bought, CheaperRun, ComparisonRow, Effort
+from hybridloop.estimate.figures import Bought, CheaperRun, ComparisonRow, Effort, PlannedMitigation
 from hybridloop.estimate.ideal_sampler import Kept
 from hybridloop.estimate.plan import Plan
 from hybridloop.estimate.pricing import ProgramSizes, Tariff, estimate_keep_alive, rounds_within_caps
 from hybridloop.estimate.simulation import Simulation
 from hybridloop.estimate.statuses import TargetStatuses, comparable_targets
 from hybridloop.estimate.warnings import dearer_search_warnings, plan_warnings, refusals_of
+from hybridloop.preparation.checks import doubt_of_noise
 from hybridloop.preparation.choices.measurement_costs import choice_facts, noisy_gates
 from hybridloop.preparation.prepared import CIRCUIT, GROUPS, SEARCH, PreparedAlgorithm, origin_of_angles, title_of
 from hybridloop.runtime.stages import announce
-from hybridloop.settings import ProblemText, RunSettings, SearchName
+from hybridloop.settings import MitigationName, ProblemText, RunSettings, SearchName
 from hybridloop.targets import Batching, Target, batches_points, check_circuit_fits, find_target
 from hybridloop.targets.error_rates import error_rates
 from hybridloop.targets.prices import billing_unit, is_free, prices_dated
@@ -62,7 +64,8 @@ def plan_run(
     plan = planner.plan(target, debias=settings.debias, is_own=True)
     others = [find_target(other) if isinstance(other, str) else other for other in compare]
     comparison = tuple(map(planner.comparison_row, others))
-    plan = replace(plan, searches=planner.searches(plan, target), comparison=comparison)
+    mitigations = tuple(planner.mitigations(plan, target))
+    plan = replace(plan, searches=planner.searches(plan, target), mitigations=mitigations, comparison=comparison)
     return replace(plan, warnings=(*plan.warnings, *dearer_search_warnings(plan)))
 
 
@@ -144,7 +147,6 @@ class Planner:
             ansatz=choices.get(CIRCUIT, ""),
             groups=choices.get(GROUPS, ""),
             classical=simulation.plan_facts.classical,
-            without_mitigation=self._without_mitigation(target, debias=debias),
             jobs_unbatched=replace(tariff, batches=False).total_of_rounds(expected).jobs if batches else None,
         )
         refusals = refusals_of(settings, target, simulation.facts.num_qubits, self.statuses)
@@ -154,7 +156,12 @@ class Planner:
             shots.append(bought.shots // bought.jobs)
         few = target.unmitigated(shots, debias=debias)
         plan = replace(plan, refusals=tuple(refusals))
-        return replace(plan, warnings=(*filter(None, (small, few)), *plan_warnings(plan, target, settings)))
+        noise = self._doubt(target, settings)
+        return replace(plan, warnings=(*filter(None, (small, few)), *plan_warnings(plan, target, settings, noise)))
+
+    def _doubt(self, target: Target, settings: RunSettings) -> Doubt | None:
+        prepared = self._prepare(target, settings)
+        return doubt_of_noise(target, settings, prepared.forecast(target, settings), prepared.facts.unit)
 
     def _bought(self, target: Target, settings: RunSettings, tariff: Tariff, simulation: Simulation) -> Bought | None:
         """Return what the caps buy; None without caps on jobs, shots and cost, or where they can't be enforced.
@@ -228,11 +235,21 @@ class Planner:
             return {}
         return {search.value: efforts[search] for search in _SEARCHES}
 
-    def _without_mitigation(self, target: Target, *, debias: bool) -> Effort | None:
-        """Return the effort of the same run without error mitigation; None if the settings ask for none."""
-        if not getattr(self.settings, "mitigation", None):
-            return None
-        return self._effort_with({"mitigation": None, "debias": debias}, target, trials=self.trials)
+    def mitigations(self, plan: Plan, target: Target) -> Iterator[PlannedMitigation]:
+        """Yield the error mitigations of a noisy target; one trial estimates those that are not the plan's."""
+        settings = self.settings_on(target)
+        measured = target_with_options(target, settings.options)
+        prepared = self._prepare(measured, settings)
+        own = ",".join(getattr(settings, "mitigation", None) or ())
+        for name, shift in prepared.forecast(measured, settings).items():
+            methods = tuple(map(MitigationName, name.split(","))) if name else None
+            if name == own:
+                effort = _effort(plan)
+            elif plan.assumed is not None:
+                continue
+            else:
+                effort = self._effort_with({"mitigation": methods}, target, trials=1)
+            yield PlannedMitigation(name, shift, prepared.facts.unit, effort)
 
     def _effort_with(self, changes: Mapping[str, Any], target: Target, *, trials: int) -> Effort:
         """Return the effort of the same run with other settings. Raises InputError, ProgramError."""

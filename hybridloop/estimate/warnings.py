@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from functools import partial
 
+from hybridloop.algorithms.doubt import Doubt
 from hybridloop.azure.listing import UNAVAILABLE
 from hybridloop.budget.caps import ineffective_caps_warning
 from hybridloop.budget.unknown_facts import unknown_facts_warning
@@ -12,7 +13,7 @@ from hybridloop.errors import InputError
 from hybridloop.estimate.plan import Plan
 from hybridloop.estimate.statuses import TargetStatuses
 from hybridloop.journal.limits import LimitState
-from hybridloop.preparation.checks import check_limits, check_measures, doubt_of_noise
+from hybridloop.preparation.checks import check_limits, check_measures
 from hybridloop.settings import RunSettings
 from hybridloop.settings.failure_policy import policy_warnings, target_down_text
 from hybridloop.targets import Target
@@ -22,7 +23,7 @@ _LONG_QUEUE_S = 1800.0
 _DEARER = 1.5  # times the price of the other search
 
 
-def plan_warnings(plan: Plan, target: Target, settings: RunSettings) -> Iterator[str]:
+def plan_warnings(plan: Plan, target: Target, settings: RunSettings, noise: Doubt | None) -> Iterator[str]:
     """Yield one sentence per warning of a plan on its target."""
     for refusal in plan.refusals:
         yield f"such a run would be refused: {refusal}"
@@ -33,7 +34,7 @@ def plan_warnings(plan: Plan, target: Target, settings: RunSettings) -> Iterator
         policy = f". {target_down_text(settings.failure, wait_s)}" if plan.state == UNAVAILABLE else ""
         yield f"{plan.target} is {plan.state.lower()} at the moment{policy}"
     yield from policy_warnings(settings.failure)
-    if plan.rounds.expected and (noise := doubt_of_noise(target, settings)):
+    if plan.rounds.expected and noise is not None:
         yield str(noise)
     if (ineffective := ineffective_caps_warning(settings.caps, target)) is not None:
         yield ineffective

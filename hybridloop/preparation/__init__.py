@@ -43,5 +43,6 @@ def prepare(
     build = load(ALGORITHMS[algorithm].prepare)
     from hybridloop.preparation.prepared import Prepared
 
-    noise = doubt_of_noise(measured, settings)
-    return Prepared(build(problem, settings, seed, measured, recorded), measured, noise)
+    built = build(problem, settings, seed, measured, recorded)
+    noise = doubt_of_noise(measured, settings, built.forecast(measured, settings), built.facts.unit)
+    return Prepared(built, measured, noise)

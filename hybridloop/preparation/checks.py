@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Mapping
 
 from hybridloop.algorithms.doubt import Doubt
+from hybridloop.algorithms.problems.energy_units import amount_text
 from hybridloop.data import TABLES, built_in_problem, load_table
 from hybridloop.descriptions import ALGORITHMS, Subject
 from hybridloop.errors import InputError, ProblemError
@@ -32,6 +34,10 @@ _REMEDIES = {
     InputFormat.CIRCUIT: "Give it beside a molecule: hybridloop run vqe h2 --ansatz FILE.",
     InputFormat.SETTINGS: "Give it beside a problem, as --config FILE; a sweep is started by hybridloop sweep FILE.",
 }
+
+
+BOTH = f"{MitigationName.READOUT},{MitigationName.ZNE_LINEAR}"
+NO_SHIFTS: Mapping[str, float] = {}
 
 
 def check_measures(target: Target) -> None:
@@ -131,26 +137,37 @@ def extrapolates(settings: EnergySettings) -> bool:
     return bool(methods & {MitigationName.ZNE_LINEAR, MitigationName.ZNE_EXPONENTIAL})
 
 
-def doubt_of_noise(target: Target, settings: RunSettings) -> Doubt | None:
+def doubt_of_noise(
+    target: Target, settings: RunSettings, shifts: Mapping[str, float] = NO_SHIFTS, unit: str = ""
+) -> Doubt | None:
     """Return a doubt if the target's noise shifts a measured energy and nothing corrects it, else None.
 
-    Readout errors and those of gates are both corrected only by readout mitigation with zero-noise extrapolation.
+    Readout errors and those of gates are both corrected only by readout mitigation with zero-noise extrapolation. The
+    doubt recommends what would help by the expected `shifts` of each mitigation, in `unit`, where these are known
+    (`PreparedAlgorithm.forecast`).
     """
     if not isinstance(settings, EnergySettings):
         return None
-    reads = MitigationName.READOUT in (getattr(settings, "mitigation", None) or ())
+    methods = getattr(settings, "mitigation", None) or ()
+    reads = MitigationName.READOUT in methods
     if not target.is_noisy or (reads and extrapolates(settings)):
         return None
     open_errors = "readout errors are" if extrapolates(settings) else "gate and readout errors are"
     open_errors = "gate errors are" if reads else open_errors
+    shift = "They shift energies, mostly upwards and by more than chemical accuracy"
     remedy = "Compare with a simulator."
-    if settings.takes_mitigation and target.keeps_gates:
-        remedy = "Add --mitigation readout,zne-linear."
+    own = shifts.get(",".join(methods))
+    if own is not None:
+        shift = f"They are expected to shift it by about {amount_text(own, unit)}"
+        others = {name: found for name, found in shifts.items() if name and abs(found) < abs(own)}
+        found = [f"{amount_text(each, unit)} with --mitigation {name}" for name, each in others.items()]
+        remedy = f"Expected instead: {', '.join(found)}; hybridloop plan has their prices." if found else remedy
+    elif settings.takes_mitigation and target.keeps_gates:
+        remedy = f"Add --mitigation {BOTH}."
     elif settings.takes_mitigation:
-        remedy = "Compare with a simulator, or a target of Quantinuum with --mitigation readout,zne-linear."
+        remedy = f"Compare with a simulator, or a target of Quantinuum with --mitigation {BOTH}."
     return Doubt(
         "noise",
-        f"{open_errors} left in the value, and the error bar is of shots alone, on {target.name}. They shift "
-        "energies, mostly upwards and by more than chemical accuracy; a search ends at the minimum of the noisy "
-        f"surface. {remedy}",
+        f"{open_errors} left in the value, and the error bar is of shots alone, on {target.name}. {shift}; a search "
+        f"ends at the minimum of the noisy surface. {remedy}",
     )

@@ -144,6 +144,13 @@ class PreparedAlgorithm(ABC):
         """The measurement groups and the least shots of a job, as they were chosen, for the record of the run."""
         return ()
 
+    def forecast(self, _target: Target, _settings: Any, /) -> Mapping[str, float]:
+        """Return the shift that the target's noise is expected to give the value, by mitigation ("": by default).
+
+        It is empty where none is known, or none can be chosen.
+        """
+        return {}
+
     @abstractmethod
     def plan_facts(self, *, samples: bool) -> PlanFacts:
         """Return the facts for a plan on a target that samples, or on one that measures the exact answer once."""

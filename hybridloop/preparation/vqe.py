@@ -18,7 +18,7 @@ from hybridloop.algorithms.vqe.vqe import vqe
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.preparation.choices.claims import claim_tolerance, claims_of
 from hybridloop.preparation.choices.measured_circuit import CircuitChooser, GroundStateBound
-from hybridloop.preparation.choices.mitigation import counted_by, mitigation_of
+from hybridloop.preparation.choices.mitigation import counted_by, mitigation_of, shifts
 from hybridloop.preparation.choices.observables import expectations_of
 from hybridloop.preparation.choices.optimizer import SearchChoice, choose_search
 from hybridloop.preparation.prepared import (
@@ -55,6 +55,14 @@ class PreparedVqe(PreparedEnergy):
         """Return the limits of the search and of the final measurement."""
         final = (MAX_ROUNDS if samples else MAX_EXACT_ROUNDS) * (1 if self.ansatz.model is None else 2)  # a test too
         return self._plan_facts(self.search.settings.max_rounds, final, 0, samples=samples)
+
+    def forecast(self, target: Target, settings: VqeSettings, /) -> Mapping[str, float]:
+        """Return the shift that noise is expected to give the energy, by mitigation."""
+        simulated = self.claims.simulated
+        value = self.facts.reference if simulated is None else simulated.energy
+        if not target.is_noisy or value is None or (simulated is None and not self.facts.unit):
+            return {}
+        return shifts(self.problem, self.ansatz, self.energy.observable, value, target, settings)
 
     def measure(self, run_round: RunRound, on_progress: OnRound, /) -> Outcome:
         """Search for the lowest energy and measure it, by an optimizer of this run."""

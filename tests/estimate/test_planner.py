@@ -453,18 +453,26 @@ def test_the_suggested_cap_is_a_tenth_above_the_most_expensive_dry_run(plan: Pla
     assert 1.1 * most < int(suggestion[1]) <= 1.1 * most + 1
 
 
-def test_a_plan_with_error_mitigation_says_what_the_run_costs_without_it() -> None:
+def test_a_plan_on_a_noisy_target_has_what_each_mitigation_leaves_and_costs() -> None:
     asked = {"target": "quantinuum.sim.h2-1e", "seed": 7, "precision": 5e-3}
     bare = plan_run("vqe", ProblemText(name="h2"), settings_of("vqe", **asked))
-    assert bare.without_mitigation is None
-    assert any(warning.startswith("noise: gate and readout errors are left") for warning in bare.warnings)
+    rows = {each.name: each for each in bare.mitigations}
+    assert list(rows) == ["none", "", "readout", "readout,zne-linear"]
+    left = [rows[name].shift for name in rows]
+    assert left == sorted(left, reverse=True)
+    assert left[-1] < 0.1 * left[1]
+    own = rows[""].effort
+    assert (own.jobs, own.shots, own.cost) == (bare.jobs.expected, bare.shots.expected, bare.cost)
+    assert known(rows["readout,zne-linear"].effort.cost.expected) > 2 * known(own.cost.expected)
+    (warning,) = (each for each in bare.warnings if each.startswith("noise: gate and readout errors are left"))
+    expected = f"They are expected to shift it by about {rows[''].shift_text}; "
+    assert expected in warning
+    assert f"{rows['readout,zne-linear'].shift_text} with --mitigation readout,zne-linear; hybridloop plan" in warning
+    assert f"readout,zne-linear: off by about {rows['readout,zne-linear'].shift_text} expected; " in str(bare)
     mitigated = settings_of("vqe", **asked, mitigation="readout,zne-linear")
     plan = plan_run("vqe", ProblemText(name="h2"), mitigated, compare=["rigetti.qpu.cepheus-1-108q"])
     assert not any(warning.startswith("noise: ") for warning in plan.warnings)
-    without = known(plan.without_mitigation)
-    assert (without.jobs, without.shots, without.cost) == (bare.jobs.expected, bare.shots.expected, bare.cost)
-    assert plan.shots.expected > 2 * without.shots
-    assert f"{plan.shots.expected / without.shots:.1f} times the shots" in str(plan)
+    assert {each.name: each.effort.shots for each in plan.mitigations}[""] == pytest.approx(own.shots, rel=0.3)
     assert Plan.from_dict(json.loads(json.dumps(plan.as_dict()))) == plan
     (row,) = plan.comparison
     assert "compiler removes them" in row.note

@@ -78,5 +78,5 @@ def test_no_interval_knows_the_simulated_energy(monkeypatch: pytest.MonkeyPatch)
     assert blind.value == simulated.value
     assert known(blind.interval95)[1] == known(simulated.interval95)[1]
     amounts = [{each.source: each.amount for each in outcome.error_budget} for outcome in (blind, simulated)]
-    assert [each.pop("search residue") is None for each in amounts] == [True, False]
+    del amounts[0]["search residue"], amounts[1]["search residue"]
     assert amounts[0] == amounts[1]

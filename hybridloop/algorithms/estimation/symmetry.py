@@ -102,15 +102,29 @@ def mean_of_kept(group: MeasurementGroup, symmetries: tuple[Symmetry, ...], num_
 
     Noise ends in that mixed state of what is kept. Of more than `MAX_LISTED_QUBITS` it is that of all outcomes: 0.
     """
-    if group.ones is not None:
-        kept: tuple[Symmetry, ...] = (Symmetry(tuple((1 << bit, False) for bit in range(num_bits)), group.ones),)
-    else:
-        kept = shown_by(group, symmetries, num_bits)
-    if num_bits > MAX_LISTED_QUBITS or not kept:
+    outcomes = _kept(group, symmetries, num_bits)
+    if outcomes is None:
         return 0.0
-    outcomes = np.flatnonzero(all_hold(kept, all_outcomes(num_bits)))
     parities = [np.bitwise_count(outcomes & mask) & 1 for mask in group.masks]
     return float(sum(c * (1.0 - 2.0 * p.mean()) for c, p in zip(group.coefficients, parities, strict=True)))
+
+
+@lru_cache(maxsize=1024)
+def share_of_kept(group: MeasurementGroup, symmetries: tuple[Symmetry, ...], num_bits: int) -> float:
+    """Return the share of all outcomes of a group that has its symmetries; 1 for too many of them to be listed."""
+    outcomes = _kept(group, symmetries, num_bits)
+    return 1.0 if outcomes is None else len(outcomes) / 2.0**num_bits
+
+
+def _kept(group: MeasurementGroup, symmetries: tuple[Symmetry, ...], num_bits: int) -> NDArray[np.int64] | None:
+    """Return the outcomes that have what a group shows of the symmetries; None for too many, or where it shows none."""
+    if group.ones is not None:
+        shown: tuple[Symmetry, ...] = (Symmetry(tuple((1 << bit, False) for bit in range(num_bits)), group.ones),)
+    else:
+        shown = shown_by(group, symmetries, num_bits)
+    if num_bits > MAX_LISTED_QUBITS or not shown:
+        return None
+    return np.flatnonzero(all_hold(shown, all_outcomes(num_bits)))
 
 
 def electrons_of_each_spin(encoding: Encoding) -> tuple[Symmetry, ...]:

@@ -70,7 +70,7 @@ class Mitigation:
     def final_evaluation(self, evaluation: Evaluation) -> Evaluation:
         """Return the evaluation of the final measurement, which measures the readout errors beside its groups."""
         bare = evaluation.observable
-        if self.readout_shots:
+        if self.readout_shots and bare.groups:
             evaluation = calibrate_beside(evaluation, self.symmetries)
         else:
             evaluation = self.at_errors(evaluation, None)

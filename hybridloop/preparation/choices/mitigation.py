@@ -14,6 +14,7 @@ from hybridloop.algorithms.estimation.symmetry import (
     ones_kept_by,
 )
 from hybridloop.algorithms.mitigation.folding import draw_paulis, fold_gates
+from hybridloop.algorithms.mitigation.forecast import NoiseForecast, NoisyGroup
 from hybridloop.algorithms.mitigation.mitigation import Mitigation
 from hybridloop.algorithms.mitigation.readout import CALIBRATION_SHOTS, MAX_PROJECTED_BITS
 from hybridloop.algorithms.mitigation.zne import ZeroNoiseExtrapolation, ZneModel
@@ -23,10 +24,11 @@ from hybridloop.compiler.point_gate import has_unbound_program
 from hybridloop.compiler.qir_template import placeholder_qir
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError
-from hybridloop.preparation.checks import check_mitigation
+from hybridloop.preparation.checks import BOTH, check_mitigation
 from hybridloop.preparation.problem import EnergyProblem
 from hybridloop.settings import AnsatzName, MitigationName
 from hybridloop.targets import Target
+from hybridloop.targets.error_rates import error_rates
 
 _MODELS = {
     MitigationName.ZNE_LINEAR: ZneModel.LINEAR,
@@ -65,6 +67,27 @@ def symmetries_of(problem: EnergyProblem, ansatz: Ansatz) -> tuple[Symmetry, ...
     if ansatz.conserves_electrons:
         return electrons_of_each_spin(problem.encoding)
     return electrons_kept_by(ansatz.circuit, problem.encoding)
+
+
+def shifts(
+    problem: EnergyProblem, ansatz: Ansatz, measured: Observable, value: float, target: Target, settings: VqeSettings
+) -> dict[str, float]:
+    """Return the shift that a target's published rates are expected to give a value, by mitigation ("": by default)."""
+    if has_unbound_program(ansatz.circuit):
+        return {}
+    rates, groups = error_rates(target, settings.options), list[NoisyGroup]()
+    for group in measured.groups:
+        circuit = to_basis(group.measurement_circuit(ansatz.circuit))
+        two = two_qubit_gates(circuit)
+        one = circuit.size() - two - measured.num_qubits  # but the measurements
+        sound = (1.0 - rates.two_qubit) ** two * (1.0 - rates.one_qubit) ** one
+        groups.append(NoisyGroup(group, sound, (1.0 - rates.readout) ** measured.num_qubits))
+    forecast = NoiseForecast(measured, groups, symmetries_of(problem, ansatz), value)
+    found = {MitigationName.NONE.value: forecast.shift(selects=False), "": forecast.shift()}
+    found[MitigationName.READOUT.value] = forecast.shift(reads=True)
+    if target.keeps_gates and two_qubit_gates(to_basis(ansatz.circuit)):
+        found[BOTH] = forecast.shift(reads=True, extrapolates=True)
+    return found
 
 
 def counted_by(ansatz: Ansatz, mitigation: Mitigation, *, has_noise: bool) -> str:
