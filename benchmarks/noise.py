@@ -67,7 +67,8 @@ def measure(names: Names, draws: int) -> Row:
     bare = of.final()
     rounds = DrawnRounds(bare.circuits[: len(found)], found, MACHINES[names[1]])
     exact, precision = of.exact, of.sampling.precision
-    plan = of.mitigation.planned_shots(of.sampling, (of.sampling.expected,), len(of.observable.groups))
+    groups, weights = len(of.observable.groups), of.mitigation.weights
+    plan = of.sampling.planned(of.sampling.expected, groups, weights, len(bare.calibration))
     held, claimed, widths, values, shots = [], [], [], [], []
     for seed in range(draws):
         rounds.generator = np.random.default_rng(seed)

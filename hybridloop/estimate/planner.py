@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
-from hybridloop.algorithms.doubt import Doubt
 from hybridloop.errors import HybridloopError, InputError
 from hybridloop.estimate.bought import are_enforced, caps_buy_about, cheaper_settings, too_small_caps, what_caps_buy
 from hybridloop.estimate.counted import count_circuits, count_figure, count_money, count_phases
@@ -20,7 +19,6 @@ from hybridloop.estimate.pricing import ProgramSizes, Tariff, estimate_keep_aliv
 from hybridloop.estimate.simulation import Simulation
 from hybridloop.estimate.statuses import TargetStatuses, comparable_targets
 from hybridloop.estimate.warnings import dearer_search_warnings, plan_warnings, refusals_of
-from hybridloop.preparation.checks import doubt_of_noise
 from hybridloop.preparation.choices.measurement_costs import choice_facts, noisy_gates
 from hybridloop.preparation.prepared import CIRCUIT, GROUPS, SEARCH, PreparedAlgorithm, origin_of_angles, title_of
 from hybridloop.runtime.stages import announce
@@ -156,12 +154,8 @@ class Planner:
             shots.append(bought.shots // bought.jobs)
         few = target.unmitigated(shots, debias=debias)
         plan = replace(plan, refusals=tuple(refusals))
-        noise = self._doubt(target, settings)
+        noise = self._prepare(target, settings).doubt_of_noise(target, settings)
         return replace(plan, warnings=(*filter(None, (small, few)), *plan_warnings(plan, target, settings, noise)))
-
-    def _doubt(self, target: Target, settings: RunSettings) -> Doubt | None:
-        prepared = self._prepare(target, settings)
-        return doubt_of_noise(target, settings, prepared.forecast(target, settings), prepared.facts.unit)
 
     def _bought(self, target: Target, settings: RunSettings, tariff: Tariff, simulation: Simulation) -> Bought | None:
         """Return what the caps buy; None without caps on jobs, shots and cost, or where they can't be enforced.

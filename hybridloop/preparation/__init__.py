@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hybridloop.descriptions import ALGORITHMS, load
-from hybridloop.preparation.checks import check_limits, check_measures, check_problem, doubt_of_noise
+from hybridloop.preparation.checks import check_limits, check_measures, check_problem
 from hybridloop.settings import NOTHING, ProblemText, Recorded
 from hybridloop.targets import Target, find_target
 from hybridloop.targets.provider_options import target_with_options
@@ -44,5 +44,4 @@ def prepare(
     from hybridloop.preparation.prepared import Prepared
 
     built = build(problem, settings, seed, measured, recorded)
-    noise = doubt_of_noise(measured, settings, built.forecast(measured, settings), built.facts.unit)
-    return Prepared(built, measured, noise)
+    return Prepared(built, measured, built.doubt_of_noise(measured, settings))

@@ -16,7 +16,8 @@ from hybridloop.algorithms.outcome import Outcome, RoundProgress
 from hybridloop.algorithms.rounds import RunRound
 from hybridloop.algorithms.steps import Steps, compute_each
 from hybridloop.data import TABLES, built_in_problem
-from hybridloop.settings import EnergySettings, ProblemText
+from hybridloop.preparation.checks import doubt_of_noise
+from hybridloop.settings import EnergySettings, ProblemText, RunSettings
 from hybridloop.targets import Target
 from hybridloop.targets.prices import priced_job_shots
 
@@ -150,6 +151,10 @@ class PreparedAlgorithm(ABC):
         It is empty where none is known, or none can be chosen.
         """
         return {}
+
+    def doubt_of_noise(self, target: Target, settings: RunSettings, /) -> Doubt | None:
+        """Return the doubt about a value from a noisy target that nothing corrects."""
+        return doubt_of_noise(target, settings, self.forecast(target, settings), self.facts.unit)
 
     @abstractmethod
     def plan_facts(self, *, samples: bool) -> PlanFacts:

@@ -87,7 +87,9 @@ class Sampling:
         further = allocate(shot_variances, measured, target_variance)
         return list(map(self.whole_jobs, further))
 
-    def planned(self, recent: Sequence[Estimate], groups: int, copies: int = 1) -> PlannedShots:
+    def planned(
+        self, recent: Sequence[Estimate], groups: int, weights: Sequence[float] = (1.0,), beside: int = 0
+    ) -> PlannedShots:
         """Return the final measurement's shots by the search's last round; else `shots` in its pilot, or the minimum.
 
         For each group the smallest variance of that round's points counts, but at least a tenth of their mean: a
@@ -95,24 +97,31 @@ class Sampling:
         `least_shots` where the precision takes as many: a further round would cost them again. It gets the shots by
         which outcomes that are not seen are bounded well enough: a state that is nearly an eigenstate of what is
         measured needs no more. A target that does not
-        sample gets at least the shots that bring its rounding bound, proportional to 1 / shots, to `precision`. The
-        least pilot is that of all `copies` of a group together.
+        sample gets at least the shots that bring its rounding bound, proportional to 1 / shots, to `precision`.
+        Groups are measured in copies with these `weights`, one set of all groups after the other, which together have
+        the least pilot of one circuit. Circuits `beside` the groups get the most shots of one of them.
         """
+        copies, circuits = len(weights), groups * len(weights)
         if not recent or not groups:
-            pilot = [math.ceil(max(self.shots, MIN_PILOT_SHOTS) / copies)] * groups
-            return PlannedShots(pilot, [math.ceil(each / PILOT_FRACTION) for each in pilot])
+            pilot = [math.ceil(max(self.shots, MIN_PILOT_SHOTS) / copies)] * circuits
+            return _with_beside(pilot, [math.ceil(each / PILOT_FRACTION) for each in pilot], beside)
         by_group = zip(*(estimate.shot_variances for estimate in recent), strict=True)
-        variances = [max(min(values), 0.1 * fmean(values)) for values in by_group]
-        needed = self.further_shots(variances, [0] * groups, self.precision**2)
+        of_groups = [max(min(values), 0.1 * fmean(values)) for values in by_group]
+        variances = [weight**2 * variance for weight in weights for variance in of_groups]
+        needed = self.further_shots(variances, [0] * circuits, self.precision**2)
         rounding = max(each.rounding_bound * each.shots for each in recent) / (PRECISION_MARGIN * self.precision)
-        least = max(math.ceil(MIN_PILOT_SHOTS / copies), math.ceil(min(rounding, MAX_SHOTS) / groups))
-        widths = self.widths if len(self.widths) == groups else (0.0,) * groups
-        unseen = [math.ceil(width / (UNSEEN_FRACTION * self.precision)) for width in widths]
+        least = max(math.ceil(MIN_PILOT_SHOTS / copies), math.ceil(min(rounding, MAX_SHOTS) / circuits))
+        widths = [abs(w) * width for w in weights for width in self.widths] if len(self.widths) == groups else []
+        unseen = [math.ceil(width / (UNSEEN_FRACTION * self.precision)) for width in widths or (0.0,) * circuits]
         pilot = [
             self.whole_jobs(max(least, math.ceil(PILOT_FRACTION * each), min(each, self.least_shots), few))
             for each, few in zip(needed, unseen, strict=True)
         ]
-        return PlannedShots(pilot, list(map(max, pilot, needed)))
+        return _with_beside(pilot, list(map(max, pilot, needed)), beside)
+
+
+def _with_beside(pilot: list[int], whole: list[int], beside: int) -> PlannedShots:
+    return PlannedShots(*(each + [max(each, default=0)] * beside for each in (pilot, whole)))
 
 
 DEFAULT_SAMPLING = Sampling()

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from hybridloop.algorithms.estimation.estimates import Estimate, Evaluation
-from hybridloop.algorithms.estimation.sampling import PlannedShots, Sampling
+from hybridloop.algorithms.estimation.estimates import Evaluation
 from hybridloop.algorithms.estimation.symmetry import Symmetry, mean_of_kept
 from hybridloop.algorithms.mitigation.folding import TWIRLS, factors_in_order, fold
 from hybridloop.algorithms.mitigation.readout import (
@@ -47,8 +45,16 @@ class Mitigation:
         return self.zne is not None or self.twirl
 
     @property
+    def weights(self) -> tuple[float, ...]:
+        """The weight in the value of each copy of a group in the final measurement; 1 for its only one."""
+        if not self.has_copies:
+            return (1.0,)
+        by_factor = (1.0,) if self.zne is None else self.zne.weights
+        return tuple(by_factor[place] / TWIRLS for place in factors_in_order(len(by_factor)))
+
+    @property
     def calibration_circuits(self) -> int:
-        """The number of calibration jobs, which take one round before a search."""
+        """The number of calibration circuits, which take one round before a search, and are beside the final groups."""
         return CALIBRATION_JOBS if self.readout_shots else 0
 
     def search_evaluation(self, evaluation: Evaluation) -> Evaluation:
@@ -78,32 +84,6 @@ class Mitigation:
             return fold(evaluation, (1,), (1.0,)) if self.twirl else evaluation
         kept = [mean_of_kept(group, self.symmetries, bare.num_qubits) for group in bare.groups]
         return extrapolate_to_zero_noise(evaluation, self.zne, bare.constant + math.fsum(kept))
-
-    def planned_shots(self, sampling: Sampling, known: Sequence[Sequence[Estimate]], groups: int) -> PlannedShots:
-        """Return the shots of the final measurement's circuits: the fewest by what is known, lists of estimates.
-
-        Those of each scale factor are the bare circuits', times the squared weight of the extrapolation; together the
-        copies of a group have the pilot of one circuit. Each calibration circuit has as many as the largest of these.
-        """
-        by_factor = (1.0,) if self.zne is None else self.zne.weights
-        copies = [by_factor[place] / TWIRLS for place in factors_in_order(len(by_factor))]
-        weights = copies if self.has_copies else [1.0]
-        plans = [
-            sampling.planned(
-                [
-                    replace(each, shot_variances=tuple(w**2 * v for w in weights for v in each.shot_variances))
-                    for each in estimates
-                ],
-                groups * len(weights),
-                copies=len(weights),
-            )
-            for estimates in known
-            if estimates
-        ]
-        none = sampling.planned((), groups * len(weights), copies=len(weights))
-        pilot, whole = min(plans, key=lambda shots: sum(shots.pilot), default=none)
-        further = CALIBRATION_JOBS if self.readout_shots and groups else 0
-        return PlannedShots(*(each + [max(each, default=0)] * further for each in (pilot, whole)))
 
 
 UNMITIGATED = Mitigation()

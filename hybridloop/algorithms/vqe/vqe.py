@@ -89,7 +89,10 @@ def vqe(
     def planned(recent: Sequence[Estimate]) -> PlannedShots:
         # by the variances expected if they take fewer shots than the search's: a fit makes them small near the minimum
         is_exact = any(each.is_exact for each in recent)
-        return mitigation.planned_shots(sampling, (recent,) if is_exact else (recent, expected), len(bare.circuits))
+        known = [each for each in ((recent,) if is_exact else (recent, expected)) if each] or [()]
+        beside = len(final_evaluation.calibration)
+        found = [sampling.planned(each, len(bare.circuits), mitigation.weights, beside) for each in known]
+        return min(found, key=lambda shots: sum(shots.pilot))
 
     def kept() -> list[SamplerPub]:
         start = ansatz.initial_point

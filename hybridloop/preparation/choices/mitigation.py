@@ -73,7 +73,7 @@ def shifts(
     problem: EnergyProblem, ansatz: Ansatz, measured: Observable, value: float, target: Target, settings: VqeSettings
 ) -> dict[str, float]:
     """Return the shift that a target's published rates are expected to give a value, by mitigation ("": by default)."""
-    if has_unbound_program(ansatz.circuit):
+    if has_unbound_program(ansatz.circuit) or not measured.groups:
         return {}
     rates, groups = error_rates(target, settings.options), list[NoisyGroup]()
     for group in measured.groups:
@@ -111,6 +111,8 @@ def _check_scales(scales: tuple[int, ...], energy: Observable, ansatz: Ansatz, t
     if has_unbound_program(ansatz.circuit):
         problem = "the circuit's gates change with its angles, and zne and twirl need gates that are known before"
         raise InputError("mitigation", problem, "Leave them out; readout corrects the errors of measurements.")
+    if not energy.groups:  # nothing is measured
+        return
     circuit = to_basis(energy.groups[0].measurement_circuit(ansatz.circuit))
     if not two_qubit_gates(circuit):
         problem = "the circuit has no gate on two qubits, whose noise zne and twirl are for"

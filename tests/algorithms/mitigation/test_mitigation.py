@@ -428,7 +428,7 @@ def test_a_twirl_alone_keeps_value_gates_and_precision(parity: Ground) -> None:
     assert parity.error(twirled) == pytest.approx(0.0, abs=1e-6)
     sampling = Sampling(precision=MILLI, deviations=np.full(len(bare.circuits), 0.1))
     plain, copies = (
-        Mitigation(twirl=twirl).planned_shots(sampling, (sampling.expected,), len(bare.circuits))
+        sampling.planned(sampling.expected, len(bare.circuits), Mitigation(twirl=twirl).weights)
         for twirl in (False, True)
     )
     assert sum(copies.pilot) == pytest.approx(sum(plain.pilot), rel=0.01)
