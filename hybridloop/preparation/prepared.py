@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -204,9 +204,14 @@ class PreparedEnergy(PreparedAlgorithm):
         """The grouping that was chosen, with the least shots of a job."""
         return (self.energy.record,)
 
-    def _plan_facts(self, search: int, final: int, other: int | None = None, *, samples: bool) -> PlanFacts:
-        """Return these limits; the shots of the final measurement are (Σ_g σ_g / precision)² over all groups."""
-        deviation = float(self.energy.deviations.sum()) if samples else 0.0
+    def _plan_facts(
+        self, search: int, final: int, other: int | None = None, *, samples: bool, copies: Sequence[float] = (1.0,)
+    ) -> PlanFacts:
+        """Return these limits; the shots of the final measurement are (Σ_g σ_g / precision)² over all groups.
+
+        Groups are measured in `copies` with these weights, whose sizes add up.
+        """
+        deviation = float(self.energy.deviations.sum()) * math.fsum(map(abs, copies)) if samples else 0.0
         return PlanFacts(search, final, other, math.ceil((deviation / self.sampling.precision) ** 2), deviation)
 
 

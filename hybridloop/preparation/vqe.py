@@ -54,7 +54,8 @@ class PreparedVqe(PreparedEnergy):
     def plan_facts(self, *, samples: bool) -> PlanFacts:
         """Return the limits of the search and of the final measurement."""
         final = (MAX_ROUNDS if samples else MAX_EXACT_ROUNDS) * (1 if self.ansatz.model is None else 2)  # a test too
-        return self._plan_facts(self.search.settings.max_rounds, final, 0, samples=samples)
+        searched, copies = self.search.settings.max_rounds, self.mitigation.weights
+        return self._plan_facts(searched, final, 0, samples=samples, copies=copies)
 
     def forecast(self, target: Target, settings: VqeSettings, /) -> Mapping[str, float]:
         """Return the shift that noise is expected to give the energy, by mitigation."""
