@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+from qiskit import QuantumCircuit
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import SparsePauliOp
 
@@ -55,7 +56,8 @@ class _Drawn(Evaluation):
     def of(cls, way: Way, seed: int) -> _Drawn:
         groups = (MeasurementGroup("", (), np.zeros(0)),) * len(way.parts)  # only their number is asked for
         nothing = Observable(SparsePauliOp("I"), way.constant, groups)
-        return cls(nothing, (), _no_round, parts=way.parts, random=np.random.default_rng(seed))
+        circuits = (QuantumCircuit(1),) * len(way.parts)
+        return cls(nothing, circuits, _no_round, parts=way.parts, random=np.random.default_rng(seed))
 
     def measure_groups(
         self, points: NDArray[np.float64], shots: Sequence[int], others: Sequence[SamplerPub] = ()

@@ -351,13 +351,15 @@ class ProgramError(HybridloopError):
 
     exit_code = REFUSED
 
-    def __init__(self, circuit: str, problem: str) -> None:
-        super().__init__(circuit, problem)
+    def __init__(self, circuit: str, problem: str, pub: int | None = None) -> None:
+        super().__init__(circuit, problem, pub)
         self.circuit = circuit
         self.problem = problem
+        self.pub = pub
 
     def __str__(self) -> str:
-        return f"circuit {self.circuit!r}: {self.problem}. No job of this round was submitted."
+        where = "" if self.pub is None else f" of PUB {self.pub}"
+        return f"circuit {self.circuit!r}{where}: {self.problem}. No job of this round was submitted."
 
 
 class JournalError(_ThreePartMessage, HybridloopError):

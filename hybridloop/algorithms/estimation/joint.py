@@ -41,16 +41,16 @@ class JointMeasurement:
         """Return for each observable the largest variance that one shot of its groups can have: (Σ |c|)²."""
         return [[float(np.abs(group.coefficients).sum()) ** 2 for group in part.groups] for part in self.observables]
 
-    def shots(self, shot_variances: Sequence[Sequence[float]], precision: float) -> list[int]:
+    def shots(self, shot_variances: Sequence[Sequence[float]], precision: float, *, most: int = MAX_SHOTS) -> list[int]:
         """Return the shots of each group, at least 1, so that each observable's standard error is `precision`.
 
         Shots follow Neyman allocation for each observable; a group of several observables gets their maximum. Raises
-        InputError for a precision that takes more than `MAX_SHOTS`.
+        InputError for a precision that takes more than `most`.
         """
         shots = [1] * len(self.groups)
         for variances, indices in zip(shot_variances, self.group_indices, strict=True):
-            if math.fsum(math.sqrt(variance) for variance in variances) ** 2 > MAX_SHOTS * precision**2:
-                problem = f"{precision:g} takes more than {MAX_SHOTS:g} shots"
+            if math.fsum(math.sqrt(variance) for variance in variances) ** 2 > most * precision**2:
+                problem = f"{precision:g} takes more than {most:,} shots"
                 raise InputError("precision", problem, "Give a larger standard error, in the observable's unit.")
             allocated = neyman_allocation(variances, [0] * len(indices), precision**2)
             for index, group_shots in zip(indices, allocated, strict=True):

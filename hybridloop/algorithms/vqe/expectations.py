@@ -29,6 +29,7 @@ from hybridloop.algorithms.rounds import Counts, MeasuredPub
 from hybridloop.errors import JobFailed, RoundTooLarge
 
 MAX_ROUNDS = 4  # beside those of the energy
+MOST_FURTHER = 16.0  # times the shots so far, in one of these rounds, where a calibration leaves most of the error
 ZERO, ZERO_SEED = 1e-10, 1  # far above rounding
 
 OnRound = Callable[[Mapping[int, Counts], int], None]  # the counts of a round by place, and its circuits
@@ -163,13 +164,16 @@ class Expectations:
             pilot = max(MIN_PILOT_SHOTS, sampling.least_shots, shots_of_exact)
             shots = {place: 0 if statistics else sampling.whole_jobs(pilot) for place, statistics in found.items()}
             known = {place: statistics for place, statistics in found.items() if statistics is not None}
-            variance = sum(statistics.variance for statistics in known.values())
-            if len(known) == len(found) and variance > each.named.precision**2:
+            estimate = self._estimate(energy, each, counts)
+            if estimate is not None and estimate.variance > each.named.precision**2:
+                # what is common to all groups, as a calibration's, is not made less by their shots
+                common = max(0.0, estimate.variance - sum(statistics.variance for statistics in known.values()))
+                target = max((PRECISION_MARGIN * each.named.precision) ** 2 - common, estimate.variance / MOST_FURTHER)
                 places = [place for place, statistics in known.items() if not statistics.is_exact]
                 further = neyman_allocation(
                     [known[place].shot_variance for place in places],
                     [known[place].shots for place in places],
-                    (PRECISION_MARGIN * each.named.precision) ** 2,
+                    target,
                 )
                 shots |= {place: sampling.whole_jobs(more) for place, more in zip(places, further, strict=True)}
             for place, more in shots.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -28,8 +29,15 @@ from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub, merge
 from hybridloop.compiler.gate_counts import GateCounts
 from hybridloop.errors import InputError, InvalidValue
 from hybridloop.targets.prices import cheap_shots, priced_job_shots
-from hybridloop.tasks.primitives.sampler import RoundJob, check_call, incomplete
-from hybridloop.tasks.primitives.unknown_options import check_attribute, with_answers
+from hybridloop.tasks.primitives.sampler import (
+    MAX_CALL_SHOTS,
+    RoundJob,
+    check_angles,
+    check_call,
+    incomplete,
+    named_by_pub,
+)
+from hybridloop.tasks.primitives.unknown_options import PrimitiveOptions, check_attribute, with_answers
 from hybridloop.tasks.replay.same_round import SAME_UNTOLD_RAD
 from hybridloop.tasks.submission.jobs import NOT_SENT
 from hybridloop.tasks.submission.rounds import Rounds
@@ -192,16 +200,24 @@ class SessionEstimator(BaseEstimatorV2):  # type: ignore[misc]  # Qiskit has no 
         check_attribute("estimator", name)
         super().__setattr__(name, value)
 
+    @property
+    def options(self) -> PrimitiveOptions:
+        """The option `default_precision`, as in the Runtime; other names raise UnknownOption with what there is."""
+        return PrimitiveOptions("estimator", self, {"default_precision": "_precision"})
+
     @with_answers("estimator", NOT_SENT)
     def run(self, pubs: Iterable[EstimatorPubLike], *, precision: float | None = None) -> RoundJob:
         """Start a round of PUBs; `precision` is for those that state none (default: the estimator's)."""
         default = self._precision if precision is None else _check_precision(precision)
         coerced = [EstimatorPub.coerce(pub, default) for pub in pubs]
+        for place, pub in enumerate(coerced):
+            check_angles(place, pub.parameter_values, pub.circuit)
         shares = self._all_shares(coerced)
         every = [share for of_pub in shares for share in of_pub]
         plan = _RoundPlan.of((need for share in every for need in share.first()), self._fit)
         check_call(self._rounds, plan.pubs)
-        round_ = self._rounds.start(plan.pubs, stream=self._stream, same_rad=SAME_UNTOLD_RAD)
+        with named_by_pub({pub.circuit.name: place for place, pub in reversed([*enumerate(coerced)])}):
+            round_ = self._rounds.start(plan.pubs, stream=self._stream, same_rad=SAME_UNTOLD_RAD)
 
         def read(measured: Sequence[MeasuredPub]) -> list[PubResult]:
             known = dict[_Circuit, Counts]()
@@ -224,7 +240,8 @@ class SessionEstimator(BaseEstimatorV2):  # type: ignore[misc]  # Qiskit has no 
     def _all_shares(self, pubs: Sequence[EstimatorPub]) -> list[list[_Share]]:
         circuits = {id(pub.circuit): pub.circuit for pub in pubs}
         numbers = {key: number for number, key in enumerate(circuits)}
-        bare = {key: _bare(circuit) for key, circuit in circuits.items()}
+        places = {id(pub.circuit): place for place, pub in reversed([*enumerate(pubs)])}
+        bare = {key: _bare(places[key], circuit) for key, circuit in circuits.items()}
         least = {key: self._least_shots(circuit) for key, circuit in bare.items()}
         return [
             self._shares(pub, place, bare[key], numbers[key], least[key])
@@ -266,7 +283,7 @@ class SessionEstimator(BaseEstimatorV2):  # type: ignore[misc]  # Qiskit has no 
     def _first_shots(self, observables: _Observables, precision: float, least: int) -> tuple[int, ...]:
         """Return the shots of each group by its expected variances; up to `least` those that any state needs."""
         joint, target = observables.joint, self._rounds.target
-        shots = joint.shots(_with_margin(observables.shot_variances), precision)
+        shots = joint.shots(_with_margin(observables.shot_variances), precision, most=MAX_CALL_SHOTS)
         if not target.samples:
             return (target.max_shots,) * len(shots)
         if max(shots, default=least) < least:
@@ -308,8 +325,8 @@ class SessionEstimator(BaseEstimatorV2):  # type: ignore[misc]  # Qiskit has no 
 
 
 def _check_precision(precision: float) -> float:
-    if not 0 < precision < math.inf:
-        raise InvalidValue("precision", f"must be a positive number in the observable's unit, got {precision}")
+    if not isinstance(precision, numbers.Real) or isinstance(precision, bool) or not 0 < precision < math.inf:
+        raise InvalidValue("precision", f"must be a positive number in the observable's unit, got {precision!r}")
     return precision
 
 
@@ -331,9 +348,9 @@ def _with_margin(variances: Sequence[Sequence[float]]) -> list[list[float]]:
     return [[each / PRECISION_MARGIN**2 for each in of] for of in variances]
 
 
-def _bare(circuit: QuantumCircuit) -> QuantumCircuit:
+def _bare(place: int, circuit: QuantumCircuit) -> QuantumCircuit:
     """Return a circuit without the classical bits that it declares. Raises InputError if it uses them."""
     if (bare := without_idle_bits(circuit)) is None:
         remedy = "Leave measuring to the estimator: circuit.remove_final_measurements(inplace=False) takes it out."
-        raise InputError("circuit", f"{circuit.name} uses classical bits", remedy)
+        raise InputError("circuit", f"{circuit.name!r} of PUB {place} uses classical bits", remedy)
     return bare

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from qiskit import QuantumCircuit
 from qiskit.primitives import (
     BaseSamplerV2,
     BitArray,
@@ -17,14 +21,15 @@ from qiskit.primitives import (
     SamplerPubResult,
 )
 from qiskit.primitives.base.base_primitive_job import BasePrimitiveJob
+from qiskit.primitives.containers.bindings_array import BindingsArray
 from qiskit.primitives.containers.sampler_pub import SamplerPub, SamplerPubLike
 from qiskit.providers import JobStatus
 
 from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub
-from hybridloop.errors import InputError, JobFailed
+from hybridloop.errors import InputError, JobFailed, ProgramError
 from hybridloop.settings.failure_policy import OnLostJob
 from hybridloop.targets.prices import is_free
-from hybridloop.tasks.primitives.unknown_options import check_attribute, with_answers
+from hybridloop.tasks.primitives.unknown_options import PrimitiveOptions, check_attribute, with_answers
 from hybridloop.tasks.replay.same_round import SAME_UNTOLD_RAD
 from hybridloop.tasks.submission.jobs import NOT_SENT, split_shots
 from hybridloop.tasks.submission.results import largest_remainder
@@ -39,8 +44,9 @@ MAX_UNCAPPED_JOBS = 100
 class SessionSampler(BaseSamplerV2):  # type: ignore[misc]  # Qiskit has no types
     """A sampler with one round of a session for each `run`: submitted at once, awaited in `result()`.
 
-    Classical bits of no register are the result's `meas`. A job without counts raises in `result()`: another algorithm
-    would take its point for a perfect one.
+    Classical bits of no register are the result's `meas`. No job is sent for a sweep without a point, nor for a circuit
+    without a measurement, whose bits are all 0, with a warning. A job without counts raises in `result()`: another
+    algorithm would take its point for a perfect one.
     """
 
     def __init__(self, rounds: Rounds, *, shots: int, stream: str) -> None:
@@ -61,17 +67,32 @@ class SessionSampler(BaseSamplerV2):  # type: ignore[misc]  # Qiskit has no type
         check_attribute("sampler", name)
         super().__setattr__(name, value)
 
+    @property
+    def options(self) -> PrimitiveOptions:
+        """The option `default_shots`, as in the Runtime; other names raise UnknownOption with what there is instead."""
+        return PrimitiveOptions("sampler", self, {"default_shots": "_shots"})
+
     @with_answers("sampler", NOT_SENT)
     def run(self, pubs: Iterable[SamplerPubLike], *, shots: int | None = None) -> RoundJob:
         """Start a round of PUBs; `shots` is for those that state none (default: the sampler's)."""
         default = self._shots if shots is None else shots
         coerced = [SamplerPub.coerce(pub, default) for pub in pubs]
-        check_call(self._rounds, coerced)
-        round_ = self._rounds.start(coerced, stream=self._stream, same_rad=SAME_UNTOLD_RAD)
+        for place, pub in enumerate(coerced):
+            check_angles(place, pub.parameter_values, pub.circuit)
+            if not is_measured(pub.circuit):
+                what = f"the circuit {pub.circuit.name!r} of PUB {place} has no measurement"
+                warnings.warn(f"{what}: no job is sent for it, and its bits are 0", stacklevel=3)
+        sent = [place for place, pub in enumerate(coerced) if pub.size and is_measured(pub.circuit)]
+        check_call(self._rounds, [coerced[place] for place in sent])
+        with named_by_pub({pub.circuit.name: place for place, pub in reversed([*enumerate(coerced)])}):
+            round_ = self._rounds.start(
+                [coerced[place] for place in sent], stream=self._stream, same_rad=SAME_UNTOLD_RAD
+            )
 
         def read(measured: Sequence[MeasuredPub]) -> list[SamplerPubResult]:
             order = shot_order(round_.key.stream, round_.key.sequence)
-            return [_pub_result(pub, points, order) for pub, points in zip(coerced, measured, strict=True)]
+            found = dict[int, Sequence[Counts | FailedPoint]](zip(sent, measured, strict=True))
+            return [_pub_result(pub, found.get(place), order) for place, pub in enumerate(coerced)]
 
         return RoundJob(self._rounds, round_, read)
 
@@ -132,19 +153,47 @@ def ordered_shots(counts: Counts | FailedPoint, shots: int, order: np.random.Gen
 
 
 def _pub_result(
-    pub: SamplerPub, points: Sequence[Counts | FailedPoint], order: np.random.Generator
+    pub: SamplerPub, points: Sequence[Counts | FailedPoint] | None, order: np.random.Generator
 ) -> SamplerPubResult:
-    shots = [ordered_shots(counts, int(pub.shots), order) for counts in points]
-    bits = np.stack(shots)  # (points, shots, clbits), lowest bit first
+    # (points, shots, clbits), lowest bit first; without points nothing was sent
+    bits = np.zeros((pub.size, int(pub.shots), pub.circuit.num_clbits), np.uint8)
+    for place, counts in enumerate(points or ()):
+        bits[place] = ordered_shots(counts, int(pub.shots), order)
     data = {}
-    registers = {register.name: list(register) for register in pub.circuit.cregs if register.size}
+    registers = {register.name: list(register) for register in pub.circuit.cregs}
     if loose := [bit for bit in pub.circuit.clbits if not pub.circuit.find_bit(bit).registers]:
         registers[LOOSE if LOOSE not in registers else f"{LOOSE}_loose"] = loose
     for name, members in registers.items():
         packed = _pack(bits[..., [pub.circuit.find_bit(bit).index for bit in members]])
         array = packed.reshape(*pub.shape, pub.shots, packed.shape[-1])
         data[name] = BitArray(array, len(members))
-    return SamplerPubResult(DataBin(**data, shape=pub.shape), metadata={"shots": pub.shots})
+    metadata = {"shots": pub.shots, "circuit_metadata": pub.circuit.metadata}
+    return SamplerPubResult(DataBin(**data, shape=pub.shape), metadata=metadata)
+
+
+def is_measured(circuit: QuantumCircuit) -> bool:
+    """Return whether a circuit writes a classical bit."""
+    return any(item.clbits for item in circuit.data)
+
+
+def check_angles(pub: int, values: BindingsArray, circuit: QuantumCircuit) -> None:
+    """Raise InputError for an angle of a PUB that is not a finite number, with its point; nothing is sent yet."""
+    angles = values.as_array(list(circuit.parameters)).reshape(values.size, circuit.num_parameters)
+    for point, row in enumerate(angles):
+        for parameter, angle in zip(circuit.parameters, row.tolist(), strict=True):
+            if not math.isfinite(angle):
+                place = tuple(map(int, np.unravel_index(point, values.shape))) if values.shape else ()
+                problem = f"the angle {parameter.name} of PUB {pub} is {angle}, at the point {place}"
+                raise InputError("parameter_values", problem, "Give finite angles in radians.", NOT_SENT)
+
+
+@contextmanager
+def named_by_pub(places: Mapping[str, int]) -> Iterator[None]:
+    """Name the PUB in errors of circuits, by the circuits' names: those that Qiskit numbers say nothing to a caller."""
+    try:
+        yield
+    except ProgramError as error:
+        raise ProgramError(error.circuit, error.problem, places.get(error.circuit)) from error
 
 
 def check_call(rounds: Rounds, pubs: Sequence[SamplerPub]) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
+import numbers
 from collections.abc import Callable, Mapping
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from hybridloop.data.synonyms import setting_of, suggestion
-from hybridloop.errors import UnknownOption
+from hybridloop.errors import InvalidValue, UnknownOption
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -55,6 +57,55 @@ def answer(primitive: str, option: str) -> str:
         case setting if setting in OF_SESSION:
             return f"It belongs to the session: open_session({setting}=…)."
     return ""
+
+
+class PrimitiveOptions:
+    """Options of a primitive by the Runtime's names; `fields` are the attributes of `owner` that each is.
+
+    Any other name raises UnknownOption: no option is ignored.
+    """
+
+    __slots__ = ("_fields", "_owner", "_primitive")
+
+    def __init__(self, primitive: str, owner: object, fields: Mapping[str, str]) -> None:
+        for name, value in (("_primitive", primitive), ("_owner", owner), ("_fields", fields)):
+            object.__setattr__(self, name, value)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self._owner, self._field(name))
+
+    def __setattr__(self, name: str, value: object) -> None:
+        object.__setattr__(self._owner, self._field(name), _positive(name, value))
+
+    def update(self, **values: object) -> None:
+        """Set several options at once; none is set if one is unknown."""
+        checked = {self._field(name): _positive(name, value) for name, value in values.items()}
+        for field, value in checked.items():
+            object.__setattr__(self._owner, field, value)
+
+    def __repr__(self) -> str:
+        values = ", ".join(f"{name}={getattr(self, name)!r}" for name in self._fields)
+        return f"{self._primitive} options: {values}"
+
+    def _field(self, name: str) -> str:
+        if name in self._fields:
+            field: str = self._fields[name]
+            return field
+        remedy = answer(self._primitive, name.removeprefix("default_")) or answer(self._primitive, name)
+        problem = f"the {self._primitive} has no such option"
+        raise UnknownOption(f"options.{name}", problem, remedy or f"There are: {', '.join(self._fields)}.")
+
+
+def _positive(name: str, value: object) -> object:
+    """Return a number of shots or a standard error. Raises InvalidValue."""
+    is_whole = name == "default_shots"
+    kinds = numbers.Integral if is_whole else numbers.Real
+    if isinstance(value, kinds) and not isinstance(value, bool) and 0 < value < math.inf:  # type: ignore[operator]
+        return value
+    wanted = "a whole number of at least 1" if is_whole else "a positive number in the observable's unit"
+    raise InvalidValue(f"options.{name}", f"must be {wanted}, got {value!r}")
 
 
 def check_attribute(primitive: str, name: str) -> None:
