@@ -37,7 +37,8 @@ class Extrapolation:
     `spread` bounds the model's error by the difference between two models. `raw` is the value at the first scale
     factor, and `amplified` what the last factor added to it; both have a standard error. `signal` is the part of what
     decays with the noise, the value above the mixed state's, that is left at the first factor: 0 where nothing is seen.
-    `gates_by_scale` are the gates on two qubits in the circuits, on average for each factor.
+    `gates_by_scale` are the gates on two qubits in the circuits, on average for each factor. `lost` is what the last
+    factor took from the share of outcomes with the state's symmetries, with its standard error.
     """
 
     spread: float
@@ -45,6 +46,7 @@ class Extrapolation:
     amplified: tuple[float, float]
     signal: float
     gates_by_scale: tuple[float, ...]
+    lost: tuple[float, float] = (0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +107,9 @@ class GroupStatistics:
     Of the shots `discarded` were errors (`valid_statistics`), and are in neither. `reach` is what a shot's energy
     may be off the mean, `fault_deviation` that of `MeasurementGroup`. `rounding` is that of an exact distribution.
     `readout_derivatives` are the derivatives of the mean by the readout error rates that correct it; empty without such
-    a correction. `rates` are the shares of misread qubits (qubits,) in a circuit that measures these rates, which has
-    no energy; else empty.
+    a correction. `in_sector` is the share of shots with the state's symmetries, corrected too, and `sector_squares` the
+    sum of its squared deviations. `rates` are the shares of misread qubits (qubits,) in a circuit that measures these
+    rates, which has no energy; else empty.
     """
 
     shots: int
@@ -119,6 +122,8 @@ class GroupStatistics:
     discarded: int = 0
     fault_deviation: float = 0.0
     rates: tuple[float, ...] = ()
+    in_sector: float = 1.0
+    sector_squares: float = 0.0
 
     @property
     def kept(self) -> int:
@@ -188,6 +193,8 @@ class GroupStatistics:
             discarded=self.discarded + other.discarded,
             fault_deviation=max(self.fault_deviation, other.fault_deviation),
             rates=rates,
+            in_sector=(self.in_sector * self.shots + other.in_sector * other.shots) / shots,
+            sector_squares=self.sector_squares + other.sector_squares,
         )
 
 
@@ -219,7 +226,14 @@ def valid_statistics(
     valid = replace(counts, outcomes=counts.outcomes[is_valid], counts=counts.counts[is_valid])
     if valid.shots < max(1.0, MIN_KEPT_FRACTION * counts.shots):
         return UnusablePoint(f"only {valid.shots} of {counts.shots} shots have the state's symmetries")
-    made = replace(group_statistics(group, valid), shots=counts.shots, discarded=counts.shots - valid.shots)
+    share = valid.shots / counts.shots
+    made = replace(
+        group_statistics(group, valid),
+        shots=counts.shots,
+        discarded=counts.shots - valid.shots,
+        in_sector=share,
+        sector_squares=valid.shots * (1.0 - share),
+    )
     if not counts.exact or group.ones is None:
         return made
     possible = math.comb(counts.num_bits, group.ones)

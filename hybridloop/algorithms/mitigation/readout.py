@@ -279,7 +279,8 @@ def _postselect(
     The variance is that of the ratio to first order, Var(f − (f̄ / p̄) p) / p̄² (the delta method).
     """
     weights = counts.counts / counts.shots
-    fraction = float(weights @ _values(in_sector, counts, errors))
+    within = _values(in_sector, counts, errors)
+    fraction = float(weights @ within)
     if fraction < MIN_KEPT_FRACTION:
         return UnusablePoint(f"only {max(0.0, fraction):.1%} of {counts.shots} shots have the state's symmetries")
     mean = float(weights @ _values(energy_in_sector, counts, errors)) / fraction
@@ -287,7 +288,8 @@ def _postselect(
         np.concatenate([energy_in_sector.masks, in_sector.masks]),
         np.concatenate([energy_in_sector.coefficients, -mean * in_sector.coefficients]) / fraction,
     )
-    return _statistics(deviation, mean, counts, errors)
+    found = _statistics(deviation, mean, counts, errors)
+    return replace(found, in_sector=fraction, sector_squares=float(counts.counts @ (within - fraction) ** 2))
 
 
 def _statistics(polynomial: _ZPolynomial, offset: float, counts: Counts, errors: ReadoutErrors) -> GroupStatistics:

@@ -12,7 +12,7 @@ import numpy as np
 
 from hybridloop.algorithms.doubt import Doubt
 from hybridloop.algorithms.estimation.estimates import Z95, Estimate, Evaluation, Extrapolation, GroupStatistics
-from hybridloop.algorithms.mitigation.folding import fold
+from hybridloop.algorithms.mitigation.folding import TWIRLS, fold
 from hybridloop.algorithms.problems.energy_units import amount_text
 from hybridloop.errors import InputError
 
@@ -102,9 +102,31 @@ class _Decay:
             (last - first, math.hypot(first_error, last_error)),
             (last / first) ** (scales[0] / (scales[-1] - scales[0])) if is_seen else 0.0,
             self.gates,
+            self._lost(folded),
         )
         chosen = exponential if exponential is not None and self.zne.model is ZneModel.EXPONENTIAL else linear
         return replace(chosen, extrapolation=extrapolation)
+
+    def _lost(self, folded: Sequence[GroupStatistics]) -> tuple[float, float]:
+        """Return what the last factor took from the share of outcomes with the state's symmetries, and its error.
+
+        It is the mean over groups, each by the weight that its shots at both factors give the difference.
+        """
+        bare = len(folded) // (len(self.zne.scales) * TWIRLS)
+        lost, weights, variances = [], [], []
+        for number in range(bare):
+            shares, errors, shots = [], [], []
+            for place in (0, len(self.zne.scales) - 1):
+                copies = [folded[k] for k in range(number, len(folded), bare) if self.place_of[k] == place]
+                shots.append(sum(each.shots for each in copies))
+                shares.append(math.fsum(each.in_sector * each.shots for each in copies) / shots[-1])
+                errors.append(math.fsum(each.sector_squares for each in copies) / shots[-1] ** 2)
+            lost.append(shares[0] - shares[1])
+            weights.append(shots[0] * shots[1] / sum(shots))
+            variances.append(math.fsum(errors))
+        total = math.fsum(weights) or 1.0
+        mean = math.fsum(w * each for w, each in zip(weights, lost, strict=True)) / total
+        return mean, math.sqrt(math.fsum((w / total) ** 2 * each for w, each in zip(weights, variances, strict=True)))
 
     def _exponential(
         self, constant: float, statistics: Sequence[GroupStatistics], decays: Sequence[float]
@@ -141,12 +163,13 @@ def extrapolation_doubts(estimate: Estimate, precision: float, unit: str) -> Ite
     if found is None:
         return
     (difference, error), size = found.amplified, partial(amount_text, unit=unit)
-    if abs(difference) <= SIGMAS * error and not estimate.is_exact:
+    lost, lost_error = found.lost
+    if abs(difference) <= SIGMAS * error and lost <= SIGMAS * lost_error and not estimate.is_exact:
         yield Doubt(
             "no noise seen",
-            f"repeated gates changed the energy by {size(difference)} ± {size(error)}. Either the noise "
-            "is too small to be seen with these shots, or the repeated gates were removed before they ran: the "
-            "extrapolation has shown nothing. Ask for a smaller precision, or leave zne out.",
+            f"repeated gates changed the energy by {size(difference)} ± {size(error)}, and no more outcomes show an "
+            "error. Either the noise is too small to be seen with these shots, or the repeated gates were removed "
+            "before they ran: the extrapolation has shown nothing. Ask for a smaller precision, or leave zne out.",
         )
     elif is_too_noisy(estimate):
         raw, raw_error = found.raw

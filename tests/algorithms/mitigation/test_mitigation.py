@@ -21,6 +21,7 @@ from hybridloop.algorithms.circuits.uccsd import uccsd
 from hybridloop.algorithms.estimation.estimates import (
     Estimate,
     Evaluation,
+    Extrapolation,
     GroupStatistics,
     evaluation,
 )
@@ -42,6 +43,7 @@ from hybridloop.algorithms.mitigation.zne import (
     ZeroNoiseExtrapolation,
     ZneModel,
     extrapolate_to_zero_noise,
+    extrapolation_doubts,
 )
 from hybridloop.algorithms.optimizers.base import Optimizer
 from hybridloop.algorithms.optimizers.missing_points import FAIL, MissingPointPolicy, Penalize
@@ -465,3 +467,30 @@ def _counts_after_turns(pub: SamplerPub) -> Counts:
             turned.rzz(math.copysign(0.1, float(item.params[0])) if item.params else 0.1, 0, 1)
     shares = Statevector(turned).probabilities_dict()
     return Counts.from_bitstrings({key: round(share * EXACT_SHOTS) for key, share in shares.items()}, exact=True)
+
+
+def test_noise_is_seen_in_the_value_or_in_the_outcomes_that_are_discarded() -> None:
+    """Repeated gates that were removed change neither."""
+
+    def doubts(changed: float, lost: float) -> list[str]:
+        found = Extrapolation(0.0, (-1.0, 0.01), (changed, 0.01), 0.9, (2.0, 6.0), (lost, 0.001))
+        estimate = Estimate(-1.0, 1e-4, 1000, extrapolation=found)
+        return [doubt.headline for doubt in extrapolation_doubts(estimate, 0.01, "hartree")]
+
+    assert doubts(0.02, 0.002) == ["no noise seen"]
+    assert doubts(0.02, -0.01) == ["no noise seen"]  # fewer of them are no noise
+    assert doubts(0.04, 0.0) == doubts(-0.04, 0.0) == doubts(0.0, 0.004) == []
+
+
+def test_what_repeated_gates_take_from_a_sector_is_counted_for_each_group(jordan_wigner: Ground) -> None:
+    noise = NoisySimulator(0.01).exact
+    spins = electrons_of_each_spin(jordan_wigner.problem.encoding)
+    evaluated = extrapolated(mitigate_readout(jordan_wigner.evaluated(noise), symmetries=spins))
+    found = estimate_of(evaluated, jordan_wigner.point, 10**6).extrapolation
+    assert found is not None
+    assert 0.005 < found.lost[0] < 0.05
+    assert found.lost[0] > 20.0 * found.lost[1] > 0.0
+    calm = extrapolated(mitigate_readout(jordan_wigner.evaluated(NoisySimulator(0.0).exact), symmetries=spins))
+    kept = estimate_of(calm, jordan_wigner.point, 10**6).extrapolation
+    assert kept is not None
+    assert abs(kept.lost[0]) < 1e-4  # misread qubits are as many at each factor
