@@ -44,4 +44,4 @@ def prepare(
     from hybridloop.preparation.prepared import Prepared
 
     built = build(problem, settings, seed, measured, recorded)
-    return Prepared(built, measured, built.doubt_of_noise(measured, settings))
+    return Prepared(built, measured, built.doubt_of_noise(measured, settings) if measured.is_noisy else None)

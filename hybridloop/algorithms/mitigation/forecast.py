@@ -31,7 +31,7 @@ class NoisyGroup:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NoiseForecast:
-    """What noise is expected to do to an observable whose noiseless value is about `value`, in its unit."""
+    """The expected shift of an observable whose noiseless value is about `value`, in its unit."""
 
     observable: Observable
     groups: Sequence[NoisyGroup]
