@@ -101,13 +101,16 @@ def measure(names: Names, draws: int) -> Row:
     )
 
 
-def noise(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
+def noise(quick: bool, most: int = DRAWS) -> list[Bound]:  # noqa: FBT001 (a row's form)
     """Return how often intervals hold, what is claimed, and the widths of two molecules; print the table's rows."""
-    draws = QUICK_DRAWS if quick else DRAWS
+    draws = QUICK_DRAWS if quick else most
     names = [each for each in rows() if (each[0] in SHORT if quick else each[0] != "cut of 4")]
     with ProcessPoolExecutor(os.cpu_count(), get_context("spawn")) as pool:
-        found = list(pool.map(measure, names, [draws] * len(names)))
-    print(HEADER, *found, sep="\n", flush=True)
+        print(HEADER)
+        found = list[Row]()
+        for row in pool.map(measure, names, [draws] * len(names)):
+            print(row, flush=True)
+            found.append(row)
     scatter = 100.0 * math.sqrt(0.85 * 0.15 / draws)  # percent, one standard deviation of a row that just holds
     claiming = [row for row in found if row.claimed >= CLAIMS and row.names not in FALL_SHORT]
     bounds = [
@@ -128,9 +131,11 @@ def noise(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
 
 def main() -> int:
     """Print the table of the guide and the bounds; return the exit code, 1 if one was missed."""
-    argparse.ArgumentParser(prog="python -m benchmarks.noise", description=__doc__).parse_args()
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.noise", description=__doc__)
+    parser.add_argument("--draws", type=int, default=DRAWS, help=f"of each row (default: {DRAWS})")
+    options = parser.parse_args()
     print(f"machine    {machine()}")
-    return conclude(noise(quick=False))
+    return conclude(noise(quick=False, most=options.draws))
 
 
 if __name__ == "__main__":

@@ -226,16 +226,27 @@ def _inverted(
 ) -> GroupStatistics | UnusablePoint:
     """Return the statistics of a group with inverted readout errors, of outcomes with the symmetries that it shows."""
     bits = counts.num_bits
+    energy, projector = _polynomials(group, symmetries, bits)
+    if projector is None:
+        return _with_reach(group, _statistics(energy, 0.0, counts, errors), bits)
+    found = _postselect(energy, projector, counts, errors)
+    return found if isinstance(found, UnusablePoint) else _with_reach(group, found, bits)
+
+
+@lru_cache(maxsize=256)  # a run measures the same groups in each round
+def _polynomials(
+    group: MeasurementGroup, symmetries: tuple[Symmetry, ...], bits: int
+) -> tuple[_ZPolynomial, _ZPolynomial | None]:
+    """Return a group's energy and None; with symmetries that it shows, that of outcomes with them, and their projector."""
     energy = dict(zip(group.masks, group.coefficients.tolist(), strict=True))
     if group.ones is not None:
         shown: tuple[Symmetry, ...] = (Symmetry(tuple((1 << bit, False) for bit in range(bits)), group.ones),)
     else:
         shown = shown_by(group, symmetries, bits)
     if not shown:
-        return _with_reach(group, _statistics(_polynomial(energy, bits), 0.0, counts, errors), bits)
+        return _polynomial(energy, bits), None
     projector = projector_on(shown, bits)
-    found = _postselect(_polynomial(_product(projector, energy), bits), _polynomial(projector, bits), counts, errors)
-    return found if isinstance(found, UnusablePoint) else _with_reach(group, found, bits)
+    return _polynomial(_product(projector, energy), bits), _polynomial(projector, bits)
 
 
 def _with_reach(group: MeasurementGroup, found: GroupStatistics, num_bits: int) -> GroupStatistics:
