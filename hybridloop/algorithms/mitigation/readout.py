@@ -237,7 +237,7 @@ def _inverted(
 def _polynomials(
     group: MeasurementGroup, symmetries: tuple[Symmetry, ...], bits: int
 ) -> tuple[_ZPolynomial, _ZPolynomial | None]:
-    """Return the energy and None; with symmetries that are shown, the energy of outcomes with them, and their projector."""
+    """Return the energy and None; with symmetries that are shown, that of outcomes with them, and their projector."""
     energy = dict(zip(group.masks, group.coefficients.tolist(), strict=True))
     if group.ones is not None:
         shown: tuple[Symmetry, ...] = (Symmetry(tuple((1 << bit, False) for bit in range(bits)), group.ones),)
