@@ -18,7 +18,7 @@ from hybridloop.algorithms.vqe.vqe import vqe
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.preparation.choices.claims import claim_tolerance, claims_of
 from hybridloop.preparation.choices.measured_circuit import CircuitChooser, GroundStateBound
-from hybridloop.preparation.choices.mitigation import counted_by, mitigation_of, shifts
+from hybridloop.preparation.choices.mitigation import counted_by, discards_by, mitigation_of, shifts
 from hybridloop.preparation.choices.observables import expectations_of
 from hybridloop.preparation.choices.optimizer import SearchChoice, choose_search
 from hybridloop.preparation.prepared import (
@@ -39,7 +39,7 @@ from hybridloop.targets import Target
 
 @dataclass(frozen=True, slots=True)
 class PreparedVqe(PreparedEnergy):
-    """A VQE that lacks only a session."""
+    """A VQE that lacks only a session; it `discards` outcomes that its circuit can't have, unless asked not to."""
 
     facts: ProblemFacts
     problem: EnergyProblem
@@ -48,6 +48,7 @@ class PreparedVqe(PreparedEnergy):
     sampling: Sampling
     energy: GroupingChoice
     mitigation: Mitigation
+    discards: bool
     claims: StateClaims
     choices: Mapping[str, str] = field()  # a field without a default, in place of the base's property
 
@@ -68,7 +69,7 @@ class PreparedVqe(PreparedEnergy):
     def measure(self, run_round: RunRound, on_progress: OnRound, /) -> Outcome:
         """Search for the lowest energy and measure it, by an optimizer of this run."""
         return vqe(
-            self.energy.observable,
+            self.energy.observable if self.discards else self.energy.observable.with_all_outcomes(),
             self.ansatz,
             self.search.make(),
             run_round,
@@ -131,6 +132,7 @@ def prepare_vqe(
         ),
         energy,
         mitigation,
+        discards_by(settings),
         replace(
             claims_of(
                 circuit.problem,
@@ -143,7 +145,7 @@ def prepare_vqe(
                 has_noise=target.is_noisy,
             ),
             expectations=expectations_of(settings, circuit.problem, ansatz),
-            counted=counted_by(ansatz, mitigation, has_noise=target.is_noisy),
+            counted=counted_by(settings, ansatz, mitigation, has_noise=target.is_noisy),
         ),
         chosen(
             search=origin_of_angles(settings.target, is_simulated=ansatz.model is not None),

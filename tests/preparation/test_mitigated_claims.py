@@ -10,7 +10,7 @@ import pytest
 from hybridloop.algorithms.outcome import Outcome
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.emulator.simulation.noise import noise_models
-from hybridloop.settings import MitigationName
+from hybridloop.settings import MitigationName, ProblemText
 from tests.algorithms.noisy_state_helpers import NoisySimulator
 from tests.preparation_helpers import prepare_vqe
 from tests.spin_models import chain, pauli_text, spin_model
@@ -80,3 +80,15 @@ def test_no_interval_knows_the_simulated_energy(monkeypatch: pytest.MonkeyPatch)
     amounts = [{each.source: each.amount for each in outcome.error_budget} for outcome in (blind, simulated)]
     del amounts[0]["search residue"], amounts[1]["search residue"]
     assert amounts[0] == amounts[1]
+
+
+def test_without_any_mitigation_no_outcome_of_a_circuit_of_pairs_is_discarded() -> None:
+    machine, found = NoisySimulator(0.01, (0.002, 0.002)), {}
+    for name, chosen in (("default", None), ("none", (MitigationName.NONE,))):
+        settings = VqeSettings(mitigation=chosen, precision=0.002, target="quantinuum.sim.h2-1e")
+        prepared = prepare_vqe(ProblemText(name="lih-frozen-core"), settings, 0)
+        assert prepared.ansatz.name == "puccd"
+        outcome = prepared.measure(machine.sampled(np.random.default_rng(0)), lambda _: None)
+        found[name] = outcome.value - known(prepared.facts.exact())
+        assert any("pairs" in str(fact) for fact in outcome.facts) == (name == "default")
+    assert 2.0 * found["default"] < found["none"]

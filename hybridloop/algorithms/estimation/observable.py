@@ -8,7 +8,7 @@ from __future__ import annotations
 import enum
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import combinations
 
@@ -156,6 +156,10 @@ class Observable:
         low_high = [_value_range(group, self.num_qubits) for group in self.groups]
         pairs = zip(self.groups, low_high, strict=True)
         return tuple(min(high - low, group.energy_range) for group, (low, high) in pairs)
+
+    def with_all_outcomes(self) -> Observable:
+        """Return the same with groups that discard none of their outcomes."""
+        return replace(self, groups=tuple(replace(each, ones=None, energy_range=math.inf) for each in self.groups))
 
     @property
     def two_qubit_gates(self) -> int:

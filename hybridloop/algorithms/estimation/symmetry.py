@@ -118,13 +118,17 @@ def share_of_kept(group: MeasurementGroup, symmetries: tuple[Symmetry, ...], num
 
 def _kept(group: MeasurementGroup, symmetries: tuple[Symmetry, ...], num_bits: int) -> NDArray[np.int64] | None:
     """Return the outcomes that have what a group shows of the symmetries; None for too many, or where it shows none."""
-    if group.ones is not None:
-        shown: tuple[Symmetry, ...] = (Symmetry(tuple((1 << bit, False) for bit in range(num_bits)), group.ones),)
-    else:
-        shown = shown_by(group, symmetries, num_bits)
+    shown = had_by(group, symmetries, num_bits)
     if num_bits > MAX_LISTED_QUBITS or not shown:
         return None
     return np.flatnonzero(all_hold(shown, all_outcomes(num_bits)))
+
+
+def had_by(group: MeasurementGroup, symmetries: tuple[Symmetry, ...], num_bits: int) -> tuple[Symmetry, ...]:
+    """Return the symmetries of a group's outcomes: its number of ones, else what it shows of a state's."""
+    if group.ones is None:
+        return shown_by(group, symmetries, num_bits)
+    return (Symmetry(tuple((1 << bit, False) for bit in range(num_bits)), group.ones),)
 
 
 def electrons_of_each_spin(encoding: Encoding) -> tuple[Symmetry, ...]:

@@ -24,7 +24,7 @@ from hybridloop.algorithms.estimation.estimates import (
 )
 from hybridloop.algorithms.estimation.observable import MeasurementGroup
 from hybridloop.algorithms.estimation.rounding import Rounding
-from hybridloop.algorithms.estimation.symmetry import Symmetry, all_hold, all_outcomes, shown_by
+from hybridloop.algorithms.estimation.symmetry import Symmetry, all_hold, all_outcomes, had_by
 from hybridloop.algorithms.rounds import Counts, FailedPoint, RunRound, UnusablePoint
 from hybridloop.errors import InputError, JobFailed
 
@@ -239,10 +239,7 @@ def _polynomials(
 ) -> tuple[_ZPolynomial, _ZPolynomial | None]:
     """Return the energy and None; with symmetries that are shown, that of outcomes with them, and their projector."""
     energy = dict(zip(group.masks, group.coefficients.tolist(), strict=True))
-    if group.ones is not None:
-        shown: tuple[Symmetry, ...] = (Symmetry(tuple((1 << bit, False) for bit in range(bits)), group.ones),)
-    else:
-        shown = shown_by(group, symmetries, bits)
+    shown = had_by(group, symmetries, bits)
     if not shown:
         return _polynomial(energy, bits), None
     projector = projector_on(shown, bits)

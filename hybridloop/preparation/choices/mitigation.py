@@ -41,7 +41,7 @@ def mitigation_of(
 ) -> Mitigation:
     """Return the mitigation of the settings. Raises InputError, ProgramError where one of them can't work."""
     methods = settings.mitigation or ()
-    symmetries = () if MitigationName.NONE in methods else symmetries_of(problem, ansatz)
+    symmetries = symmetries_of(problem, ansatz) if discards_by(settings) else ()
     extrapolations = [ZeroNoiseExtrapolation(model) for name, model in _MODELS.items() if name in methods]
     zne, twirl = next(iter(extrapolations), None), MitigationName.TWIRL in methods
     if zne is not None or twirl:
@@ -75,27 +75,32 @@ def shifts(
     """Return the shift that a target's published rates are expected to give a value, by mitigation ("": by default)."""
     if has_unbound_program(ansatz.circuit) or not measured.groups:
         return {}
-    rates, groups = error_rates(target, settings.options), list[NoisyGroup]()
+    rates, groups, compiled = error_rates(target, settings.options), list[NoisyGroup](), to_basis(ansatz.circuit)
+    entangling = two_qubit_gates(compiled)
     for group in measured.groups:
-        circuit = to_basis(group.measurement_circuit(ansatz.circuit))
-        two = two_qubit_gates(circuit)
-        one = circuit.size() - two - measured.num_qubits  # but the measurements
+        two = entangling + group.two_qubit_gates
+        one = compiled.size() - entangling + group.one_qubit_gates
         sound = (1.0 - rates.two_qubit) ** two * (1.0 - rates.one_qubit) ** one
         groups.append(NoisyGroup(group, sound, (1.0 - rates.readout) ** measured.num_qubits))
     forecast = NoiseForecast(measured, groups, symmetries_of(problem, ansatz), value)
     found = {MitigationName.NONE.value: forecast.shift(selects=False), "": forecast.shift()}
     found[MitigationName.READOUT.value] = forecast.shift(reads=True)
-    if target.keeps_gates and two_qubit_gates(to_basis(ansatz.circuit)):
+    if target.keeps_gates and entangling:
         found[BOTH] = forecast.shift(reads=True, extrapolates=True)
     return found
 
 
-def counted_by(ansatz: Ansatz, mitigation: Mitigation, *, has_noise: bool) -> str:
+def discards_by(settings: VqeSettings) -> bool:
+    """Return whether outcomes that a circuit can't have are discarded."""
+    return MitigationName.NONE not in (settings.mitigation or ())
+
+
+def counted_by(settings: VqeSettings, ansatz: Ansatz, mitigation: Mitigation, *, has_noise: bool) -> str:
     """Return what the outcomes of a run have, if those with another one are counted; else nothing.
 
     Those of inverted readout errors are not: the inverse takes part of each outcome away.
     """
-    if mitigation.readout_shots:
+    if mitigation.readout_shots or not discards_by(settings):
         return ""
     if ansatz.name == AnsatzName.PUCCD:
         return "number of electron pairs"
