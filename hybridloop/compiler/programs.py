@@ -78,10 +78,15 @@ class CompiledPub:
     bodies: Mapping[str, bytes] = field(default_factory=dict)
 
 
+def is_measured(circuit: QuantumCircuit) -> bool:
+    """Return whether a circuit writes a classical bit."""
+    return any(item.clbits for item in circuit.data)
+
+
 def describe_pub(pub: SamplerPub) -> PubDescription:
     """Describe a PUB. Raises ProgramError for a circuit without measurements or with an angle that is not finite."""
     circuit = pub.circuit
-    if not any(item.clbits for item in circuit.data):
+    if not is_measured(circuit):
         raise ProgramError(
             circuit.name, "it has no measurement, so its jobs would have no counts: add one, as by measure_all()"
         )

@@ -495,6 +495,16 @@ def test_runs_of_a_deployment_are_left_to_its_workers(
     assert call_flow(housekeeping, workspace, AT_ONCE)["crashed"] == "left: its flow run is active"
 
 
+def parked(journal: Journal, client: SyncPrefectClient, workspace: Workspace, deployment: UUID, key: str) -> Lease:
+    """Add a parked run that a flow run of the deployment began; return its lease, which is released."""
+    began = client.create_flow_run_from_deployment(deployment, parameters={"problem": {"name": "h2"}})
+    client.set_flow_run_state(began.id, Completed(name="Parked"), force=True)
+    lease = begun(journal, workspace, began.id, key, Owner.of_this_process())
+    journal.set_status(lease, "parked", "")
+    journal.release(lease)
+    return lease
+
+
 @pytest.mark.slow
 def test_what_fails_for_one_run_is_tried_again_and_keeps_no_other_from_its_resume(
     journal: Journal, client: SyncPrefectClient, share: ServerShare, emulator: Emulator
@@ -503,11 +513,7 @@ def test_what_fails_for_one_run_is_tried_again_and_keeps_no_other_from_its_resum
     workspace = emulator.workspace()
     deployment = share.deploy(client, vqe, paused=True)
     for key in ("busy", "fails", "passes"):
-        began = client.create_flow_run_from_deployment(deployment, parameters={"problem": {"name": "h2"}})
-        client.set_flow_run_state(began.id, Completed(name="Parked"), force=True)
-        lease = begun(journal, workspace, began.id, key, Owner.of_this_process())
-        journal.set_status(lease, "parked", "")
-        journal.release(lease)
+        parked(journal, client, workspace, deployment, key)
     lost: list[str] = []
 
     def loses(path: str, body: bytes) -> str:
@@ -541,12 +547,8 @@ def test_a_resume_that_ends_before_it_holds_the_run_is_tried_again_and_at_last_a
 ) -> None:
     workspace = emulator.workspace()
     deployment = share.deploy(client, vqe, paused=True)
-    began = client.create_flow_run_from_deployment(deployment, parameters={"problem": {"name": "h2"}})
-    client.set_flow_run_state(began.id, Completed(name="Parked"), force=True)
     key = f"{share.name}-parked"
-    lease = begun(journal, workspace, began.id, key, Owner.of_this_process())
-    journal.set_status(lease, "parked", "")
-    journal.release(lease)
+    lease = parked(journal, client, workspace, deployment, key)
     with subprocess.Popen(["true"]) as ended:
         pass
 

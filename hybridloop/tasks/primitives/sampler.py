@@ -26,6 +26,7 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub, SamplerPubLike
 from qiskit.providers import JobStatus
 
 from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub
+from hybridloop.compiler.programs import is_measured
 from hybridloop.errors import InputError, JobFailed, ProgramError
 from hybridloop.settings.failure_policy import OnLostJob
 from hybridloop.targets.prices import is_free
@@ -169,11 +170,6 @@ def _pub_result(
         data[name] = BitArray(array, len(members))
     metadata = {"shots": pub.shots, "circuit_metadata": pub.circuit.metadata}
     return SamplerPubResult(DataBin(**data, shape=pub.shape), metadata=metadata)
-
-
-def is_measured(circuit: QuantumCircuit) -> bool:
-    """Return whether a circuit writes a classical bit."""
-    return any(item.clbits for item in circuit.data)
 
 
 def check_angles(pub: int, values: BindingsArray, circuit: QuantumCircuit) -> None:
