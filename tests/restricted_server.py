@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -92,19 +93,28 @@ def _handler(host: str, port: int) -> type[BaseHTTPRequestHandler]:
             if lost in ("request", "busy"):
                 self._answer(503 if lost == "busy" else 500, *failed)
                 return
-            upstream = HTTPConnection(host, port, timeout=PATIENCE_S)
-            try:
-                upstream.request(self.command, self.path, body, dict(self.headers))
-                reply: HTTPResponse = upstream.getresponse()
-                content = reply.read()
-                if lost:
-                    self._answer(500, *failed)
-                elif self.server.seen.passes_on(self.command, urlsplit(self.path).path):  # type: ignore[attr-defined]
-                    self._answer(reply.status, dict(reply.getheaders()), content)
-                else:
-                    self._end()
-            finally:
-                upstream.close()
+            status, headers, content = self._reply(body)
+            if lost:
+                self._answer(500, *failed)
+            elif self.server.seen.passes_on(self.command, urlsplit(self.path).path):  # type: ignore[attr-defined]
+                self._answer(status, headers, content)
+            else:
+                self._end()
+
+        def _reply(self, body: bytes) -> tuple[int, dict[str, str], bytes]:
+            """The server's answer; where a loaded machine keeps it busy (503), its answer to the same request later."""
+            until = time.monotonic() + PATIENCE_S
+            while True:
+                upstream = HTTPConnection(host, port, timeout=PATIENCE_S)
+                try:
+                    upstream.request(self.command, self.path, body, dict(self.headers))
+                    reply: HTTPResponse = upstream.getresponse()
+                    content = reply.read()
+                finally:
+                    upstream.close()
+                if reply.status != 503 or time.monotonic() > until:
+                    return reply.status, dict(reply.getheaders()), content
+                time.sleep(0.2)
 
         def _end(self) -> None:
             """Refuse all connections from now on, as a server's machine does once its process is gone."""

@@ -13,10 +13,12 @@ import secrets
 import signal
 import sys
 import warnings
+from collections import Counter
 from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
+import httpx
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.exceptions import Abort, ObjectNotFound
 from prefect.logging.configuration import setup_logging
@@ -26,6 +28,8 @@ from prefect.workers.process import ProcessWorker
 
 from hybridloop.runtime.escaping import escape_control
 from hybridloop.runtime.lifeline import end_with_parent
+
+MAX_VAIN_STARTS = 20  # of one flow run, by one worker that its server answers otherwise
 
 _log = logging.getLogger("prefect.worker.hybridloop")
 
@@ -39,6 +43,7 @@ with warnings.catch_warnings():
 
         def __init__(self, *arguments: Any, **options: Any) -> None:
             super().__init__(*arguments, **options)
+            self._vain_starts = Counter[UUID]()
             self._without_process = set[UUID]()  # taken or ended here; Prefect may have them as taken still
 
         async def get_and_submit_flow_runs(self) -> list[FlowRun]:
@@ -101,14 +106,22 @@ with warnings.catch_warnings():
             return f"taken by {self.name}"
 
         async def _propose_crashed_state(self, flow_run: FlowRun, message: str, client: Any = None) -> None:
-            """Report a crash once: Prefect does it before and after the hooks, and may undo a restart meanwhile."""
+            """Report a crash once: Prefect does it before and after the hooks, and may undo a restart meanwhile.
+
+            A start that a failing server prevented is no crash: the flow run is given back, so often and no more.
+            """
+            error = sys.exception()  # Prefect reports a start that failed while it handles its error
+            if error is not None and _is_of_server(error) and self._vain_starts[flow_run.id] < MAX_VAIN_STARTS:
+                self._vain_starts[flow_run.id] += 1
+                self._tell_away(error)
+                return
             with suppress(Exception):
                 present = await self.client.read_flow_run(flow_run.id)
                 if present.state is not None and (present.state.is_final() or present.state.is_scheduled()):
                     return
             await super()._propose_crashed_state(flow_run, message, client)
 
-        def _tell_away(self, error: Exception) -> None:
+        def _tell_away(self, error: BaseException) -> None:
             if not self.is_away:
                 self.is_away = True
                 _log.warning("Prefect's server fails: %s; the worker's runs go on, and it waits", error)
@@ -117,6 +130,13 @@ with warnings.catch_warnings():
             if self.is_away:
                 self.is_away = False
                 _log.warning("Prefect's server answers again")
+
+
+def _is_of_server(error: BaseException) -> bool:
+    """True where Prefect's server, or the way to it, failed a request; one that it refused fails again."""
+    if isinstance(error, httpx.HTTPStatusError):
+        return error.response.status_code >= 500 or error.response.status_code in (408, 429)
+    return isinstance(error, httpx.TransportError)
 
 
 def main() -> None:
