@@ -28,7 +28,7 @@ RUN ?= all
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-anywhere coverage test-browser test-long test-prefect chaos soak check wheel docs pictures bench bench-growth bench-circuits bench-circuits-peers bench-shots bench-noise bench-loop bench-loop-peers bench-peers bench-qedc figures audit clean
+.PHONY: help demo test test-all test-anywhere coverage test-browser test-long test-prefect chaos soak check wheel docs reference pictures bench bench-growth bench-circuits bench-circuits-peers bench-shots bench-noise bench-loop bench-loop-peers bench-peers bench-qedc figures audit clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -94,6 +94,9 @@ wheel: .venv/ready ## build the wheel, in dist, and check what an index shows of
 docs: .venv/ready ## build the site of the guides and the reference, in build/site
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 	@echo "build/site/index.html; to view it: $(BIN)/python -m http.server --bind 127.0.0.1 --directory build/site"
+
+reference: .venv/ready ## write the reference pages of settings and commands again, from the code
+	@$(BIN)/python -m docs._reference
 
 pictures: .venv/ready ## make the pictures of the README and the outputs of the notebooks again, from real runs
 	@$(BIN)/python -m docs._pictures

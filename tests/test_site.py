@@ -20,6 +20,7 @@ import typer.core
 import typer.main
 
 import hybridloop
+from docs._reference import PAGES as MADE
 from hybridloop.cli.app import build_app
 from hybridloop.descriptions import ALGORITHMS
 from tests.emulator.browser_helpers import needs_browser, running_browser
@@ -143,6 +144,11 @@ def test_the_reference_has_every_command_and_every_setting(site: Path) -> None:
     settings = page_of(site, "reference/settings").read_text("utf-8")
     named = {name for each in ALGORITHMS.values() for name in each.settings.model_fields} - {"failure"}
     assert [name for name in named if f"<code>{name}</code>" not in settings] == []
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_a_reference_page_of_the_checkout_is_what_the_code_makes(name: str) -> None:
+    assert (ROOT / "docs" / "reference" / name).read_text("utf-8") == MADE[name](), "run `make reference`"
 
 
 @pytest.mark.slow

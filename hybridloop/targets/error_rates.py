@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hybridloop.compiler.gate_counts import GateCounts
 from hybridloop.data import load_table
 from hybridloop.runtime.dotted_names import flatten
 from hybridloop.targets import Target
@@ -17,6 +18,11 @@ class ErrorRates:
     one_qubit: float = 0.0
     two_qubit: float = 0.0
     readout: float = 0.0
+
+    def sound(self, counts: GateCounts) -> float:
+        """Return the chance that no gate of a shot has a fault, and that no bit is misread."""
+        gates = (1.0 - self.two_qubit) ** counts.two_qubit * (1.0 - self.one_qubit) ** counts.one_qubit
+        return gates * (1.0 - self.readout) ** counts.measurements
 
 
 NO_ERRORS = ErrorRates()

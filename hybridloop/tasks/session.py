@@ -219,17 +219,32 @@ class OpenSession:
 
     @with_answers("estimator")
     def estimator(
-        self, *, precision: float = 1 / 64, stream: str = MAIN_STREAM, shares_equal_points: bool = False
+        self,
+        *,
+        precision: float = 1 / 64,
+        stream: str = MAIN_STREAM,
+        shares_equal_points: bool = False,
+        top_ups: bool = True,
+        shots: int | None = None,
     ) -> SessionEstimator:
         """Return a `BaseEstimatorV2` whose jobs are rounds of this session.
 
-        `precision`, a standard error in the observable's unit, is for PUBs that state none. PUBs and points are
-        measured apart; with `shares_equal_points`, equal circuits at equal angles in a call share their shots, and so
-        their errors. Else see `sampler`.
+        `precision`, a standard error in the observable's unit, is for PUBs that state none. Points whose standard
+        error is above it get further shots in a second job; with `top_ups=False` never, and `stds` say what was
+        reached. With `shots` each basis of each point has so many in one job, in place of a precision. PUBs and points
+        are measured apart; with `shares_equal_points`, equal circuits at equal angles in a call share their shots, and
+        so their errors. Else see `sampler`.
         """
         check_no_lost_points("an estimator", self._connection.options.failure.on_lost_job)
         place = check_stream(stream)
-        return SessionEstimator(self.rounds, precision=precision, stream=place, shares_equal_points=shares_equal_points)
+        return SessionEstimator(
+            self.rounds,
+            precision=precision,
+            stream=place,
+            shares_equal_points=shares_equal_points,
+            top_ups=top_ups,
+            shots=shots,
+        )
 
     def backend(self) -> SessionBackend:
         """Return a `BackendV2` whose jobs are rounds of this session, for pass managers and other packages.

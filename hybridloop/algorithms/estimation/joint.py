@@ -50,12 +50,17 @@ class JointMeasurement:
         shots = [1] * len(self.groups)
         for variances, indices in zip(shot_variances, self.group_indices, strict=True):
             if math.fsum(math.sqrt(variance) for variance in variances) ** 2 > most * precision**2:
-                problem = f"{precision:g} takes more than {most:,} shots"
-                raise InputError("precision", problem, "Give a larger standard error, in the observable's unit.")
+                raise too_precise(precision, most)
             allocated = neyman_allocation(variances, [0] * len(indices), precision**2)
             for index, group_shots in zip(indices, allocated, strict=True):
                 shots[index] = max(shots[index], group_shots)
         return shots
+
+
+def too_precise(precision: float, most: int) -> InputError:
+    """Return the error of a precision that takes more shots than these."""
+    problem = f"{precision:g} takes more than {most:,} shots"
+    return InputError("precision", problem, "Give a larger standard error, in the observable's unit.")
 
 
 def group_jointly(operators: Sequence[SparsePauliOp]) -> JointMeasurement:

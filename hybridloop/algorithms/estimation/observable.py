@@ -64,6 +64,15 @@ class MeasurementGroup:
         low, high = _value_range(self, num_bits)
         return min(max(high - mean, mean - low), self.energy_range)
 
+    def values(self, num_bits: int) -> NDArray[np.float64]:
+        """Return the value of each outcome of so many bits, (2**bits,): the Walsh-Hadamard transform of the terms."""
+        values = np.zeros(1 << num_bits)
+        np.add.at(values, list(self.masks), self.coefficients)
+        for bit in range(num_bits):
+            pairs = values.reshape(-1, 2, 1 << bit)
+            values = np.stack([pairs[:, 0] + pairs[:, 1], pairs[:, 0] - pairs[:, 1]], axis=1).reshape(-1)
+        return values
+
     @property
     def max_abs_energy(self) -> float:
         """The sum Σ|c|, which bounds the absolute energy of a shot."""
@@ -128,11 +137,7 @@ def _value_range(group: MeasurementGroup, num_bits: int) -> tuple[float, float]:
         parities = [np.bitwise_count(outcomes & mask) & 1 for mask in group.masks]
         values = sum((c * (1.0 - 2.0 * p) for c, p in zip(group.coefficients, parities, strict=True)), np.zeros(1))
     elif num_bits <= MAX_LISTED.bit_length() - 1:
-        values = np.zeros(1 << num_bits)
-        np.add.at(values, list(group.masks), group.coefficients)
-        for bit in range(num_bits):  # the Walsh-Hadamard transform
-            pairs = values.reshape(-1, 2, 1 << bit)
-            values = np.stack([pairs[:, 0] + pairs[:, 1], pairs[:, 0] - pairs[:, 1]], axis=1).reshape(-1)
+        values = group.values(num_bits)
     else:
         return -most, most
     return float(values.min()), float(values.max())

@@ -24,11 +24,12 @@ from hybridloop.algorithms.circuits.orbital_rotation import OrbitalRotation
 from hybridloop.algorithms.circuits.pair_rotation import PairRotation
 from hybridloop.algorithms.estimation.estimates import Estimate
 from hybridloop.algorithms.estimation.final import PRECISION_MARGIN, neyman_allocation
-from hybridloop.algorithms.estimation.joint import JointMeasurement, group_jointly
+from hybridloop.algorithms.estimation.joint import JointMeasurement, group_jointly, too_precise
 from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub, merge_counts, whole_jobs
 from hybridloop.compiler.gate_counts import GateCounts
 from hybridloop.errors import InputError, InvalidValue
 from hybridloop.targets.prices import cheap_shots, priced_job_shots
+from hybridloop.tasks.primitives.foreseen_variances import Foreseen, evened, foresee
 from hybridloop.tasks.primitives.sampler import (
     MAX_CALL_SHOTS,
     RoundJob,
@@ -52,13 +53,25 @@ class _Observables:
 
     joint: JointMeasurement
     shot_variances: list[list[float]]
+    excess: list[list[float]]  # of the variances of a simulation, by the machine
 
-    def update(self, by_point: Sequence[Sequence[Estimate]], *, is_priced: bool) -> None:
+    def update(
+        self,
+        by_point: Sequence[Sequence[Estimate]],
+        shots: Sequence[Sequence[int]],
+        foreseen: Foreseen | None,
+        *,
+        is_priced: bool,
+    ) -> None:
         """Set the variances to the mean over the points of the last round, to the largest where a job has a price.
 
-        With the mean, every other point lacks shots, and takes a further job for them.
+        With the mean, every other point lacks shots, and takes a further job for them. `shots` are those of each group
+        at each point.
         """
         pooled = max if is_priced else fmean
+        if foreseen is not None:
+            measured = [[estimate.shot_variances for estimate in point] for point in by_point]
+            self.excess = foreseen.excess(measured, shots, self.joint)
         self.shot_variances = [
             [max(pooled(values), MIN_SHARE * expected) for *values, expected in zip(*measured, unknown, strict=True)]
             for measured, unknown in zip(
@@ -67,6 +80,13 @@ class _Observables:
                 strict=True,
             )
         ]
+
+
+class _CircuitCost(NamedTuple):
+    """The shots of a job that add a tenth to its least price, and the chance that a shot has no fault."""
+
+    least_shots: int = 1
+    sound: float = 1.0
 
 
 class _Circuit(NamedTuple):
@@ -86,8 +106,8 @@ class _Share:
     """The part of a PUB that is measured together: the same observables at each of its points.
 
     `cells` has, for each point, the index of each observable in the PUB's flat result; `points` are the angles (k, n);
-    `circuits` are the measured circuits of each point, one for each group, and `shots` those of each group in the first
-    round. `precision` is the standard error that was asked for.
+    `circuits` are the measured circuits of each point, one for each group, and `shots` those of each in the first
+    round. `precision` is the standard error that was asked for. `foreseen` are the variances of a simulation.
     """
 
     observables: _Observables
@@ -95,13 +115,14 @@ class _Share:
     points: NDArray[np.float64]
     cells: tuple[tuple[int, ...], ...]
     circuits: tuple[tuple[_Circuit, ...], ...]
-    shots: tuple[int, ...]
+    shots: tuple[tuple[int, ...], ...]
     precision: float
+    foreseen: Foreseen | None
 
     def first(self) -> Iterator[_Need]:
         """Yield what the first round measures."""
-        for row, circuits in enumerate(self.circuits):
-            for group, (circuit, shots) in enumerate(zip(circuits, self.shots, strict=True)):
+        for row, of_point in enumerate(zip(self.circuits, self.shots, strict=True)):
+            for group, (circuit, shots) in enumerate(zip(*of_point, strict=True)):
                 yield _Need(circuit, self, row, group, shots)
 
     def missing(self, known: Mapping[_Circuit, Counts]) -> Iterator[_Need]:
@@ -174,17 +195,31 @@ class SessionEstimator(BaseEstimatorV2):  # type: ignore[misc]  # Qiskit has no 
     point of each PUB has measurements of its own; with `shares_equal_points`, equal circuits at equal angles share one,
     with the largest of their shots. Shots are allocated to the groups by Neyman's formula for the PUB's precision, with
     the variances of the same observables in the estimator's last round, at first with those of an unknown state. `stds`
-    are the standard errors reached. Points where one is above the precision get the shots that they lack in a further
-    round of `result()`, `MORE_ROUNDS` times at most. Where a job has a least price, it takes the shots of any state in
-    the first round, if they add at most a tenth to that. A target that does not sample measures the most shots of a job
-    once, and `stds` are half of its rounding bound. A job without counts raises in `result()`.
+    are the standard errors reached. Where a circuit is small, its variances at each point are simulated before
+    (`foresee`), and with what the machine added to them in the last round the first round is likely enough. Points
+    where a standard error is above the precision get the shots that they lack in a further round of `result()`,
+    `MORE_ROUNDS` times at most, without `top_ups` never. With `shots` each circuit has so many, and none is asked for.
+    Where a job has a least price, it takes the shots of any state in the first round, if they add at most a tenth to
+    that. A target that does not sample measures the most shots of a job once, and `stds` are half of its rounding
+    bound. A job without counts raises in `result()`.
     """
 
-    def __init__(self, rounds: Rounds, *, precision: float, stream: str, shares_equal_points: bool = False) -> None:
+    def __init__(
+        self,
+        rounds: Rounds,
+        *,
+        precision: float,
+        stream: str,
+        shares_equal_points: bool = False,
+        top_ups: bool = True,
+        shots: int | None = None,
+    ) -> None:
         self._rounds = rounds
         self._precision = _check_precision(precision)
         self._stream = stream
         self._shares_equal_points = shares_equal_points
+        self._shots = None if shots is None else _check_shots(shots)
+        self._top_ups = top_ups
         self._observables: dict[tuple[Any, ...], _Observables] = {}
 
     @property
@@ -202,16 +237,32 @@ class SessionEstimator(BaseEstimatorV2):  # type: ignore[misc]  # Qiskit has no 
 
     @property
     def options(self) -> PrimitiveOptions:
-        """The option `default_precision`, as in the Runtime; other names raise UnknownOption with what there is."""
-        return PrimitiveOptions("estimator", self, {"default_precision": "_precision"})
+        """The options `default_precision` and `default_shots` (of each basis), as in the Runtime; the last set holds.
+
+        Other names raise UnknownOption with what there is.
+        """
+        fields = {"default_precision": "_default_precision", "default_shots": "_shots"}
+        return PrimitiveOptions("estimator", self, fields)
+
+    @property
+    def _default_precision(self) -> float:
+        return self._precision
+
+    @_default_precision.setter
+    def _default_precision(self, precision: float) -> None:
+        self._precision, self._shots = precision, None
 
     @with_answers("estimator", NOT_SENT)
     def run(self, pubs: Iterable[EstimatorPubLike], *, precision: float | None = None) -> RoundJob:
         """Start a round of PUBs; `precision` is for those that state none (default: the estimator's)."""
+        tops_up = self._top_ups and self._shots is None
         default = self._precision if precision is None else _check_precision(precision)
-        coerced = [EstimatorPub.coerce(pub, default) for pub in pubs]
+        coerced = [EstimatorPub.coerce(pub, default if self._shots is None else precision) for pub in pubs]
         for place, pub in enumerate(coerced):
             check_angles(place, pub.parameter_values, pub.circuit)
+            if self._shots is not None and pub.precision is not None:
+                problem = f"that of PUB {place} has no effect on an estimator with {self._shots} shots for each basis"
+                raise InputError("precision", problem, "Leave it out, or make the estimator without shots.", NOT_SENT)
         shares = self._all_shares(coerced)
         every = [share for of_pub in shares for share in of_pub]
         plan = _RoundPlan.of((need for share in every for need in share.first()), self._fit)
@@ -222,7 +273,7 @@ class SessionEstimator(BaseEstimatorV2):  # type: ignore[misc]  # Qiskit has no 
         def read(measured: Sequence[MeasuredPub]) -> list[PubResult]:
             known = dict[_Circuit, Counts]()
             plan.add_to(known, measured)
-            for _ in range(MORE_ROUNDS):
+            for _ in range(MORE_ROUNDS if tops_up else 0):
                 more = _RoundPlan.of((need for share in every for need in share.missing(known)), self._fit)
                 if not more.pubs:
                     break
@@ -242,30 +293,33 @@ class SessionEstimator(BaseEstimatorV2):  # type: ignore[misc]  # Qiskit has no 
         numbers = {key: number for number, key in enumerate(circuits)}
         places = {id(pub.circuit): place for place, pub in reversed([*enumerate(pubs)])}
         bare = {key: _bare(places[key], circuit) for key, circuit in circuits.items()}
-        least = {key: self._least_shots(circuit) for key, circuit in bare.items()}
+        costs = {key: self._cost(circuit) for key, circuit in bare.items()}
+        values = sum(math.prod(pub.shape) for pub in pubs)
         return [
-            self._shares(pub, place, bare[key], numbers[key], least[key])
+            self._shares(pub, place, bare[key], numbers[key], costs[key], values)
             for place, pub in enumerate(pubs)
             for key in [id(pub.circuit)]
         ]
 
-    def _least_shots(self, circuit: QuantumCircuit) -> int:
-        """Return the shots of a job that add a tenth to its least price; 1 where a job has none."""
-        target = self._rounds.target
-        if priced_job_shots(target) is None:
-            return 1
+    def _cost(self, circuit: QuantumCircuit) -> _CircuitCost:
+        target, qubits = self._rounds.target, circuit.num_qubits
+        if priced_job_shots(target) is None and not target.is_noisy:
+            return _CircuitCost()
         compiled = to_basis(circuit, target.gates)
         two_qubit = int(compiled.num_nonlocal_gates())
-        counts = GateCounts(circuit.num_qubits, int(compiled.size()) - two_qubit, two_qubit, circuit.num_qubits)
-        return cheap_shots(target, counts, debias=self._rounds.debias)
+        counts = GateCounts(qubits, int(compiled.size()) - two_qubit, two_qubit, qubits)
+        least = 1 if priced_job_shots(target) is None else cheap_shots(target, counts, debias=self._rounds.debias)
+        return _CircuitCost(least, self._rounds.error_rates.sound(counts))
 
-    def _shares(self, pub: EstimatorPub, place: int, circuit: QuantumCircuit, number: int, least: int) -> list[_Share]:
-        """Split a PUB, at its place in the call, into points that need the same observables."""
-        precision = _check_precision(pub.precision)
+    def _shares(
+        self, pub: EstimatorPub, place: int, circuit: QuantumCircuit, number: int, cost: _CircuitCost, values: int
+    ) -> list[_Share]:
+        """Split a PUB, at its place in a call for so many values, into points that need the same observables."""
+        precision = math.inf if self._shots is not None else _check_precision(pub.precision)
         terms = np.asarray(pub.observables.sparse_observables_array(), dtype=object).ravel()
         operators = [SparsePauliOp.from_sparse_observable(term) for term in terms]
-        values, names = pub.parameter_values, list(pub.circuit.parameters)
-        angles = values.as_array(names).reshape(values.size, len(names))
+        bound, names = pub.parameter_values, list(pub.circuit.parameters)
+        angles = bound.as_array(names).reshape(bound.size, len(names))
         shares = []
         for indices, by_point in _points_by_observables(pub).items():
             observables = self._grouped([operators[index] for index in indices])
@@ -275,17 +329,33 @@ class SessionEstimator(BaseEstimatorV2):  # type: ignore[misc]  # Qiskit has no 
                 for point in by_point
                 for key in [angles[point].tobytes() if self._shares_equal_points else (place, point)]
             )
-            shots = self._first_shots(observables, precision, least)
-            cells = tuple(map(tuple, by_point.values()))
-            shares.append(_Share(observables, circuit, angles[list(by_point)], cells, circuits, shots, precision))
+            cells, points = tuple(map(tuple, by_point.values())), angles[list(by_point)]
+            if self._shots is not None or not self._rounds.target.samples:
+                each, foreseen = self._shots or self._rounds.target.max_shots, None
+                shots = ((each,) * len(groups),) * len(points)
+            else:
+                foreseen = foresee(circuit, points, observables.joint, cost.sound)
+                if foreseen is not None:
+                    shots = self._foreseen_shots(observables, foreseen, precision, values)
+                else:
+                    shots = (self._first_shots(observables, precision, cost.least_shots),) * len(points)
+            shares.append(_Share(observables, circuit, points, cells, circuits, shots, precision, foreseen))
         return shares
 
+    def _foreseen_shots(
+        self, observables: _Observables, foreseen: Foreseen, precision: float, values: int
+    ) -> tuple[tuple[int, ...], ...]:
+        """Return the shots of each group at each point, with which all values of a call likely have the precision."""
+        margin = PRECISION_MARGIN if self._rounds.target.is_noisy else 1.0  # its noise is not quite as published
+        by_point = foreseen.shots(observables.joint, margin * precision, values, observables.excess)
+        if sum(map(max, zip(*by_point, strict=True))) > MAX_CALL_SHOTS:
+            raise too_precise(precision, MAX_CALL_SHOTS)
+        return evened(by_point) if self._rounds.batches else tuple(map(tuple, by_point))
+
     def _first_shots(self, observables: _Observables, precision: float, least: int) -> tuple[int, ...]:
-        """Return the shots of each group by its expected variances; up to `least` those that any state needs."""
-        joint, target = observables.joint, self._rounds.target
+        """Return the shots of each group by its last variances; up to `least` those that any state needs."""
+        joint = observables.joint
         shots = joint.shots(_with_margin(observables.shot_variances), precision, most=MAX_CALL_SHOTS)
-        if not target.samples:
-            return (target.max_shots,) * len(shots)
         if max(shots, default=least) < least:
             with suppress(InputError):  # of a state that needs more shots than any run takes
                 most = joint.shots(_with_margin(joint.largest_variances()), precision)
@@ -297,15 +367,18 @@ class SessionEstimator(BaseEstimatorV2):  # type: ignore[misc]  # Qiskit has no 
         circuits: set[_Circuit] = set()
         for share in shares:
             joint = share.observables.joint
-            by_point = []
+            by_point, shots = [], []
             for groups, cells in zip(share.circuits, share.cells, strict=True):
                 circuits.update(groups)
-                estimates = joint.estimates([known[circuit] for circuit in groups])
+                counts = [known[circuit] for circuit in groups]
+                estimates = joint.estimates(counts)
                 by_point.append(estimates)
+                shots.append([each.shots for each in counts])
                 for cell, estimate in zip(cells, estimates, strict=True):
                     values[cell] = estimate.value
                     errors[cell] = 0.5 * estimate.rounding_bound if estimate.is_exact else estimate.standard_error
-            share.observables.update(by_point, is_priced=priced_job_shots(self._rounds.target) is not None)
+            is_priced = priced_job_shots(self._rounds.target) is not None
+            share.observables.update(by_point, shots, share.foreseen, is_priced=is_priced)
         data = DataBin(evs=values.reshape(pub.shape), stds=errors.reshape(pub.shape), shape=pub.shape)
         metadata = {
             "target_precision": pub.precision,
@@ -320,7 +393,8 @@ class SessionEstimator(BaseEstimatorV2):  # type: ignore[misc]  # Qiskit has no 
         key = tuple((tuple(operator.paulis.to_labels()), operator.coeffs.tobytes()) for operator in operators)
         if key not in self._observables:
             joint = group_jointly(operators)
-            self._observables[key] = _Observables(joint, joint.expected_variances())
+            expected = joint.expected_variances()
+            self._observables[key] = _Observables(joint, expected, [[0.0] * len(each) for each in expected])
         return self._observables[key]
 
 
@@ -328,6 +402,12 @@ def _check_precision(precision: float) -> float:
     if not isinstance(precision, numbers.Real) or isinstance(precision, bool) or not 0 < precision < math.inf:
         raise InvalidValue("precision", f"must be a positive number in the observable's unit, got {precision!r}")
     return precision
+
+
+def _check_shots(shots: int) -> int:
+    if not isinstance(shots, numbers.Integral) or isinstance(shots, bool) or shots < 1:
+        raise InvalidValue("shots", f"must be a whole number of at least 1, got {shots!r}")
+    return int(shots)
 
 
 def _points_by_observables(pub: EstimatorPub) -> dict[tuple[int, ...], dict[int, list[int]]]:

@@ -22,7 +22,7 @@ OF_SESSION = (
 _OWN = {
     "sampler": "Give shots to session.sampler(), or to run() for one call.",
     "estimator": "Give precision, the standard error in the observable's unit, to session.estimator(), or to run() for "
-    "one call: its shots are chosen from it.",
+    "one call: its shots are chosen from it. Or give session.estimator() the shots of each basis.",
     "backend": "Give shots to run(), or to set_options().",
 }
 _PUBS = {

@@ -19,6 +19,7 @@ from hybridloop.journal.revisions import branch_of, stream_of
 from hybridloop.runtime.crash_points import crash_point
 from hybridloop.runtime.run_events import continued, current_observation
 from hybridloop.targets import Target, as_served
+from hybridloop.targets.error_rates import error_rates
 from hybridloop.tasks.connection import Connection
 from hybridloop.tasks.replay.same_round import difference_of
 from hybridloop.tasks.submission.job_ids import RoundKey, check_stream
@@ -38,7 +39,8 @@ class Rounds:
         self.target = connection.target
         self.run_uid = connection.run.uid
         self.builder = RoundBuilder(connection)
-        self.debias = connection.options.debias
+        self.error_rates = error_rates(connection.target, connection.options.provider_options)
+        self.debias, self.batches = connection.options.debias, connection.batches
         self.budget, self.needed = connection.ledger.budget, self.builder.needed
         self.streams = Streams()
         self.stop_reason: HybridloopError | None = None

@@ -201,12 +201,18 @@ def test_options_have_the_runtimes_names(session: OpenSession) -> None:
     assert (sampler.default_shots, sampler.options.default_shots) == (32, 32)
     assert sampler.run([registers(1)]).result()[0].data.r0.num_shots == 32
     estimator.options.update(default_precision=0.2)
-    assert (estimator.default_precision, repr(estimator.options)) == (0.2, "estimator options: default_precision=0.2")
+    shown = "estimator options: default_precision=0.2, default_shots=None"
+    assert (estimator.default_precision, repr(estimator.options)) == (0.2, shown)
     (pub,) = estimator.run([(BARE, Z, [0.1, 0.2])]).result()
     assert pub.metadata["target_precision"] == 0.2
     with pytest.raises(UnknownOption, match=r"^options\.resilience_level: the estimator has no such option\. Primit"):
         estimator.options.update(default_precision=0.3, resilience_level=1)
     assert estimator.default_precision == 0.2  # all of a call's options, or none
+    estimator.options.default_shots = 50
+    (pub,) = estimator.run([(BARE, [Z, SparsePauliOp("X")], [0.1, 0.2])]).result()
+    assert (pub.metadata["shots"], pub.metadata["target_precision"]) == (2 * 50, None)
+    estimator.options.default_precision = 0.3  # of the two, the last that was set holds
+    assert estimator.options.default_shots is None
     for value in (0, -1, 2.5, True, "10"):
         with pytest.raises(InvalidValue, match=r"^options\.default_shots must be a whole number of at least 1"):
             sampler.options.default_shots = value

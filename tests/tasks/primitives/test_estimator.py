@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,14 @@ from qiskit_algorithms.utils import algorithm_globals
 from scipy.stats import chi2
 
 from hybridloop.algorithms.circuits.custom import circuit_ansatz
+from hybridloop.algorithms.estimation.observable import observable
 from hybridloop.budget.caps import Caps
 from hybridloop.errors import InputError, JobFailed
 from hybridloop.journal import Journal, journal_url
 from hybridloop.journal.held_run import hold_run
 from hybridloop.settings.failure_policy import FailurePolicy, OnLostJob
 from hybridloop.settings.session_options import SessionOptions
+from hybridloop.tasks.primitives import foreseen_variances
 from hybridloop.tasks.session import OpenSession
 from hybridloop.tasks.submission.rounds import Rounds
 from tests.conftest import Died, Emulator
@@ -74,6 +77,13 @@ def test_a_run_of_any_shapes_is_one_round_of_shared_circuits_with_right_values(e
     assert column.data.stds.max() < 2 * 0.05
 
 
+@pytest.fixture
+def unforeseen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Circuits are too large for a simulation."""
+    monkeypatch.setattr(foreseen_variances, "MAX_QUBITS", 0)
+
+
+@pytest.mark.usefixtures("unforeseen")
 def test_later_rounds_use_the_shots_that_the_variances_need(emulator: Emulator) -> None:
     bell = QuantumCircuit(2)
     bell.h(0)
@@ -128,6 +138,7 @@ def test_calls_of_an_estimator_where_jobs_have_a_least_price_cost_alike(
     assert max(costs) <= most * min(costs)
 
 
+@pytest.mark.usefixtures("unforeseen")
 def test_a_further_round_measures_the_points_that_lack_shots_alone(emulator: Emulator) -> None:
     """On a Bell state ZI and IZ are one bit, so that their sum varies twice as much as of an unknown state."""
     circuit, total = QuantumCircuit(2), SparsePauliOp(["ZI", "IZ"], [0.7, 0.7])
@@ -152,6 +163,7 @@ def test_a_further_round_measures_the_points_that_lack_shots_alone(emulator: Emu
 @pytest.mark.parametrize(
     "precision", [pytest.param(0.1, marks=pytest.mark.slow), 0.05, pytest.param(0.02, marks=pytest.mark.slow)]
 )
+@pytest.mark.usefixtures("unforeseen")
 def test_standard_errors_are_at_most_the_precision(emulator: Emulator, precision: float) -> None:
     circuit, points = real_amplitudes(3, reps=1), np.random.default_rng(2).uniform(-2, 2, (45, 6))
     total = SparsePauliOp(["ZZI", "IZZ", "XXI", "IXX", "YIY"], [1.0, 0.8, 0.5, 0.4, 0.3])  # what commutes correlates
@@ -161,6 +173,89 @@ def test_standard_errors_are_at_most_the_precision(emulator: Emulator, precision
         assert session.num_jobs > 3  # some lacked shots
     assert np.mean(stds <= precision) >= 0.97
     assert stds.mean() > 0.5 * precision  # and not by many shots too many
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call with a standard error, and the shots that a state vector says it needs."""
+
+    pub: tuple[Any, ...]
+    precision: float
+    needs: float
+
+
+def call_of(random: np.random.Generator) -> Call:
+    """Draw a circuit of up to five qubits, observables, points and a precision."""
+    qubits, reps = int(random.integers(1, 6)), int(random.integers(1, 4))
+    circuit = real_amplitudes(qubits, reps=reps) if random.random() < 0.8 else QuantumCircuit(qubits)
+    if not circuit.num_parameters:
+        circuit.h(0)
+        for qubit in range(1, qubits):
+            circuit.cx(0, qubit)
+    points = random.uniform(-np.pi, np.pi, (int(random.integers(1, 6)), circuit.num_parameters))
+    labels = ["".join(random.choice(list("IXYZ"), qubits)) for _ in range(int(random.integers(1, 6)))]
+    total = SparsePauliOp(labels, random.normal(size=len(labels))).simplify(atol=0.0)
+    precision = float(10 ** random.uniform(-2.0, -1.0))
+    needs = 0.0
+    for point in points:
+        state, deviations, reach = Statevector(circuit.assign_parameters(point)), 0.0, 0.0
+        for group in observable(total).groups:
+            basis = group.measurement_circuit(QuantumCircuit(qubits)).remove_final_measurements(inplace=False)
+            probabilities, outcomes = state.evolve(basis).probabilities(), np.arange(2**qubits)
+            signs = [1.0 - 2.0 * (np.bitwise_count(outcomes & mask) & 1) for mask in group.masks]
+            values = group.coefficients @ np.array(signs)
+            mean = probabilities @ values
+            deviations += np.sqrt(max(0.0, probabilities @ (values - mean) ** 2))
+            reach += max(values.max() - mean, mean - values.min())
+        # Neyman's allocation; or an outcome that was not seen, where no scatter hides it
+        needs += max((deviations / precision) ** 2, reach / precision)
+    return Call((circuit, total, points), precision, needs)
+
+
+@pytest.mark.parametrize(
+    ("target", "number"), [(TARGET, 100), pytest.param("quantinuum.sim.h2-1e", 40, marks=pytest.mark.slow)]
+)
+def test_one_job_does_in_nine_of_ten_calls_of_few_shots_too_many(emulator: Emulator, target: str, number: int) -> None:
+    random = np.random.default_rng(117)
+    calls = [call_of(random) for _ in range(number)]
+    options = SessionOptions(caps=Caps(max_jobs=5_000))
+    rounds, reached = list[int](), True
+    with open_run_session(emulator.workspace(), target, options, seed=3) as session:
+        estimator, start = session.estimator(), session.rounds.start
+
+        def watched(pubs: Any, **more: Any) -> Any:
+            rounds[-1] += 1
+            return start(pubs, **more)
+
+        session.rounds.start = watched  # type: ignore[method-assign]
+        for call in calls:
+            rounds.append(0)
+            jobs = session.num_jobs
+            stds = estimator.run([call.pub], precision=call.precision).result()[0].data.stds
+            reached &= bool((stds <= call.precision).all())
+            assert target != TARGET or session.num_jobs - jobs <= rounds[-1]
+        shots = session.shots
+    assert reached
+    assert sum(each <= 1 for each in rounds) >= 0.9 * number
+    assert shots <= 1.15 * sum(call.needs for call in calls)
+
+
+def test_a_call_without_top_ups_is_one_job_that_says_the_error_it_reached(emulator: Emulator, unforeseen: None) -> None:
+    circuit, total = QuantumCircuit(2), SparsePauliOp(["ZI", "IZ"], [0.7, 0.7])
+    circuit.h(0)
+    circuit.cx(0, 1)
+    with open_run_session(emulator.workspace(), seed=3) as session:
+        (lacking,) = session.estimator(precision=0.05, top_ups=False).run([(circuit, total)]).result()
+        assert (session.num_jobs, 0.05 < lacking.data.stds < 0.08) == (1, True)
+        fixed = session.estimator(shots=100)
+        (of_shots,) = fixed.run([(circuit, [total, SparsePauliOp("XX")])]).result()
+        assert (session.num_jobs, of_shots.metadata["shots"], of_shots.metadata["target_precision"]) == (2, 200, None)
+        assert of_shots.data.stds[0] == pytest.approx(1.4 / 10, rel=0.1)
+        with pytest.raises(InputError, match=r"^precision: that of PUB 0 has no effect on an estimator with 100 shots"):
+            fixed.run([(circuit, total, None, 0.1)])
+        for shots in (0, 1.5, True, "10"):
+            with pytest.raises(InputError, match="shots must be a whole number of at least 1"):
+                session.estimator(shots=shots)  # type: ignore[arg-type]
 
 
 def test_a_call_that_is_too_large_to_be_meant_is_refused_before_anything_is_sent(emulator: Emulator) -> None:

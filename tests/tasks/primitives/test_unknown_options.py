@@ -26,7 +26,7 @@ UNSENT = "No job of this round was submitted."
 SHOTS = "Give shots to session.sampler(), or to run() for one call."
 PRECISION = (
     "Give precision, the standard error in the observable's unit, to session.estimator(), or to run() for one call: "
-    "its shots are chosen from it."
+    "its shots are chosen from it. Or give session.estimator() the shots of each basis."
 )
 MITIGATION = (
     "Primitives have no error mitigation or suppression of their own: hybridloop.vqe has mitigation=…, and IonQ's QPUs "
@@ -70,9 +70,9 @@ CALLS: dict[str, tuple[Callable[[Any], object], str]] = {
         lambda session: session.sampler().run([MEASURED], [[]]),
         f"{BOUND} 2. {UNSENT} {SAMPLER_PUBS}",
     ),
-    "estimator(shots)": (
-        lambda session: session.estimator(shots=1000),
-        f"shots: the estimator has no such option. {PRECISION}",
+    "estimator(default_shots)": (
+        lambda session: session.estimator(default_shots=1000),
+        f"default_shots: the estimator has no such option. {PRECISION}",
     ),
     "estimator(default_precision)": (
         lambda session: session.estimator(default_precision=0.1),
@@ -88,7 +88,7 @@ CALLS: dict[str, tuple[Callable[[Any], object], str]] = {
     ),
     "estimator(something else)": (
         lambda session: session.estimator(colour=1),
-        "colour: the estimator has no such option. There are: precision, stream, shares_equal_points.",
+        "colour: the estimator has no such option. There are: precision, stream, shares_equal_points, top_ups, shots.",
     ),
     "sampler(options)": (
         lambda session: session.sampler(options={"default_shots": 100}),
@@ -124,8 +124,8 @@ CALLS: dict[str, tuple[Callable[[Any], object], str]] = {
         "Compilers of targets have options of their own: open_session(provider_options=…).",
     ),
     "an option of an estimator": (
-        lambda session: setattr(session.estimator().options, "default_shots", 1000),
-        f"options.default_shots: the estimator has no such option. {PRECISION}",
+        lambda session: setattr(session.estimator().options, "shots", 1000),
+        f"options.shots: the estimator has no such option. {PRECISION}",
     ),
     "an option of a sampler": (
         lambda session: setattr(session.sampler().options.dynamical_decoupling, "enable", True),
@@ -177,7 +177,7 @@ def test_libraries_that_look_for_options_or_try_another_call_do_so_as_with_other
 ) -> None:
     with open_run_session(emulator.workspace()) as session:
         estimator: Any = session.estimator()
-        assert not hasattr(estimator.options, "default_shots")
+        assert not hasattr(estimator.options, "shots")
         assert getattr(estimator, "default_shots", None) is None
         with pytest.raises(TypeError):
             estimator.run([PUB], shots=1000)
