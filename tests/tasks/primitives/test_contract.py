@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 from qiskit import QuantumCircuit
-from qiskit.circuit import ClassicalRegister, Parameter, QuantumRegister
-from qiskit.primitives import BitArray, PrimitiveResult, StatevectorEstimator, StatevectorSampler
+from qiskit.circuit import ClassicalRegister, Clbit, Parameter, QuantumRegister
+from qiskit.primitives import BackendSamplerV2, BitArray, PrimitiveResult, StatevectorEstimator, StatevectorSampler
 from qiskit.quantum_info import SparsePauliOp
 
 from hybridloop.errors import InputError, InvalidValue, UnknownOption
@@ -51,6 +51,24 @@ def unmeasured(*, bits: int) -> QuantumCircuit:
     return circuit
 
 
+def one_angle(*, measures: bool) -> QuantumCircuit:
+    return two_angles(measures=measures).assign_parameters({B: 0.0})
+
+
+def described(value: object) -> QuantumCircuit:
+    circuit = registers(1)
+    circuit.metadata["described"] = value
+    return circuit
+
+
+def loose() -> QuantumCircuit:
+    """Return a circuit with a bit of no register, between the bits of one."""
+    register = ClassicalRegister(2, "of")
+    circuit = QuantumCircuit(QuantumRegister(2), [register[0], Clbit(), register[1]], register)
+    circuit.measure([0, 1], [0, 2])
+    return circuit
+
+
 SWEPT, BARE = two_angles(measures=True), two_angles(measures=False)
 SAMPLED: dict[str, Callable[[], list[Any]]] = {
     "no PUB": list,
@@ -65,8 +83,14 @@ SAMPLED: dict[str, Callable[[], list[Any]]] = {
     "PUBs with and without points": lambda: [(SWEPT, np.zeros((0, 2))), (SWEPT, [0.1, 0.2])],
     "no classical bit": lambda: [unmeasured(bits=0)],
     "no measurement": lambda: [unmeasured(bits=2)],
+    "one angle at many points": lambda: [(one_angle(measures=True), [0.1, 0.2, 0.3])],
+    "metadata that JSON does not take": lambda: [described(np.int64(4))],
+    "bits of no register beside one": lambda: [loose()],
     "too few angles": lambda: [(SWEPT, [0.1])],
     "shots that are no number": lambda: [(SWEPT, [0.1, 0.2], "10")],
+}
+MORE = {  # registers that a session's results have beside Qiskit's, and the reason
+    "bits of no register beside one": ("meas", "Qiskit drops what such a bit measured"),
 }
 ESTIMATED: dict[str, Callable[[], list[Any]]] = {
     "no PUB": list,
@@ -75,6 +99,9 @@ ESTIMATED: dict[str, Callable[[], list[Any]]] = {
     "a sweep without a point": lambda: [(BARE, Z, np.zeros((0, 2)))],
     "shapes that do not fit": lambda: [(BARE, [Z, Z], np.zeros((3, 2)))],
     "an observable of other qubits": lambda: [(BARE, SparsePauliOp("ZZ"), [0.1, 0.2])],
+    "one angle at many points": lambda: [(one_angle(measures=False), Z, [[0.1], [0.2], [0.3]])],
+    "one angle at many points by observables": lambda: [(one_angle(measures=False), [[Z, Z]], [[0.1], [0.2], [0.3]])],
+    "observables by points of shape (3, 1)": lambda: [(one_angle(measures=False), [[Z, Z]], np.zeros((3, 1, 1)))],
     "too few angles": lambda: [(BARE, Z, [0.1])],
 }
 
@@ -114,6 +141,10 @@ def test_the_sampler_has_qiskits_forms(name: str, session: OpenSession) -> None:
     pubs = SAMPLED[name]
     theirs = outcome(lambda: StatevectorSampler(default_shots=64, seed=1).run(pubs()).result())
     ours = outcome(lambda: session.sampler(shots=64).run(pubs()).result())
+    if name in MORE:
+        register, reason = MORE[name]
+        assert reason
+        assert ours[0][2].pop(register)[2] == 1
     assert ours == theirs
 
 
@@ -129,6 +160,12 @@ def test_the_estimator_has_qiskits_forms(name: str, session: OpenSession) -> Non
     theirs = forms(lambda: StatevectorEstimator(seed=1).run(pubs(), precision=0.1).result())
     ours = forms(lambda: session.estimator(precision=0.1).run(pubs()).result())
     assert ours == theirs
+
+
+def test_an_empty_register_passes_qiskits_sampler_of_a_backend(session: OpenSession) -> None:
+    (pub,) = BackendSamplerV2(backend=session.backend()).run([registers(0, 1)], shots=10).result()
+    assert {name: (bits.num_bits, bits.num_shots) for name, bits in pub.data.items()} == {"r0": (0, 10), "r1": (1, 10)}
+    assert pub.data.r1.get_counts() == {"1": 10}
 
 
 def test_a_circuit_without_a_measurement_costs_no_job_and_is_named(session: OpenSession) -> None:
