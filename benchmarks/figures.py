@@ -21,6 +21,7 @@ from tempfile import TemporaryDirectory
 from types import FrameType
 from typing import Any
 
+from benchmarks.loaded import CASES, loaded_by
 from benchmarks.startup import own_environment
 from hybridloop.runtime.signals import exit_on_sigterm
 
@@ -40,6 +41,9 @@ def source_figures(root: Path) -> dict[str, int]:
     orchestrator = [path for path in files if path not in set(emulator)]
     guides = [*(root / "docs").glob("*.md"), *root.glob("*.md")]
     folders = Counter(path.parent for path in files if path.name != "__init__.py")
+    modules = {_module(path, root): path for path in files}
+    trees = [ast.parse(path.read_text()) for path in orchestrator]
+    raised = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Raise)]
     return {
         "lines of the orchestrator": _lines(orchestrator),
         "lines of the emulator": _lines(emulator),
@@ -47,7 +51,11 @@ def source_figures(root: Path) -> dict[str, int]:
         "words of the guides": sum(len(_MADE.sub("", path.read_text()).split()) for path in guides),
         "files that name an algorithm": sum(bool(_ALGORITHM.search(path.read_text())) for path in orchestrator),
         "files in the fullest folder": max(folders.values()),
-        "circles of imports": len(import_circles({_module(path, root): path for path in files})),
+        "circles of imports": len(import_circles(modules)),
+        "files in circles by names": sum(map(len, import_circles(modules, by_name=True))),
+        "imports inside functions": sum(map(_inner_imports, trees)),
+        "raise statements": len(raised),
+        "lines of raise statements": sum((node.end_lineno or node.lineno) - node.lineno + 1 for node in raised),
         "imports of the fullest module": max(imports_by_module(root).values()),
         "most parameters of a function": max(parameters_by_function(root).values()),
     }
@@ -55,14 +63,17 @@ def source_figures(root: Path) -> dict[str, int]:
 
 @cache
 def imports_by_module(root: Path) -> dict[str, int]:
-    """Return the number of our modules that each module imports, in functions and for type checkers too."""
+    """Return the number of our modules that each module imports, in functions and for type checkers too.
+
+    The way to import a module later is none of them.
+    """
     modules = {_module(path, root): path for path in (root / "hybridloop").rglob("*.py")}
     found: dict[str, set[str]] = {}
     for name, path in modules.items():
         named = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]
         pairs = [(node.module or "", alias.name) for node in named for alias in node.names]
         found[name] = {inner if (inner := f"{module}.{alias}") in modules else module for module, alias in pairs}
-    return {name: len(imported & (modules.keys() - {name})) for name, imported in found.items()}
+    return {name: len(imported & (modules.keys() - {name, "hybridloop.runtime.leaves"})) for name, imported in found.items()}
 
 
 @cache
@@ -86,15 +97,25 @@ def _module(path: Path, root: Path) -> str:
     return ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
 
 
-def import_circles(modules: Mapping[str, Path]) -> list[set[str]]:
-    """Return the groups of modules that import each other, also inside functions, but not for type checkers alone."""
-    imports = {name: _imports(path, modules) - {name} for name, path in modules.items()}
+def _inner_imports(tree: ast.AST) -> int:
+    """Return the number of imports of our modules inside functions."""
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    inner = {node for function in functions for node in ast.walk(function) if isinstance(node, ast.ImportFrom)}
+    return sum((node.module or "").startswith("hybridloop") for node in inner)
+
+
+def import_circles(modules: Mapping[str, Path], *, by_name: bool = False) -> list[set[str]]:
+    """Return the groups of modules that import each other, also inside functions, but not for type checkers alone.
+
+    With `by_name`, texts count that name a module, as descriptions and leaves do.
+    """
+    imports = {name: _imports(path, modules, by_name=by_name) - {name} for name, path in modules.items()}
     reached = {name: _reached(name, imports) for name in imports}
     circles = [{other for other in reached[name] if name in reached[other]} for name in imports]
     return [circle for i, circle in enumerate(circles) if circle and circle not in circles[:i]]
 
 
-def _imports(path: Path, modules: Mapping[str, Path]) -> set[str]:
+def _imports(path: Path, modules: Mapping[str, Path], *, by_name: bool) -> set[str]:
     found, nodes = set[str](), list[ast.AST](ast.parse(path.read_text()).body)
     while nodes:
         match nodes.pop():
@@ -105,6 +126,8 @@ def _imports(path: Path, modules: Mapping[str, Path]) -> set[str]:
             case ast.ImportFrom(module=str(module), names=names):
                 paths = (f"{module}.{alias.name}" for alias in names)
                 found |= {path if path in modules else module for path in paths}
+            case ast.Constant(value=str(text)) if by_name:
+                found.add(text.partition(":")[0])
             case node:
                 nodes += ast.iter_child_nodes(node)
     return found & modules.keys()
@@ -177,8 +200,13 @@ def main() -> None:
         os.environ.clear()
         os.environ.update(own)
         try:
+            loads = {case: loaded_by(case, own) for case in CASES}
             for name, figure in (source_figures(ROOT) | trace_shots()).items():
                 print(f"{name:<32}{figure:>8,}")
+            for case, loaded in loads.items():
+                largest = ", ".join(f"{room} {lines:,}" for room, lines in loaded.rooms.most_common(5))
+                print(f"loaded by {case:<22}{loaded.total:>8,}")
+                print(f"  {len(loaded.lines)} modules, {loaded.import_s:.2f} s of CPU to import; {largest}")
         finally:
             subprocess.run([sys.executable, "-m", "hybridloop", "down"], check=True, stdout=subprocess.DEVNULL)
 

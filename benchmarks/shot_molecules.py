@@ -11,7 +11,8 @@ from hybridloop.algorithms.problems.electronic import Encoding
 from hybridloop.algorithms.problems.exact import lowest_state
 from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.inputs.formats.fcidump import read_fcidump
-from hybridloop.inputs.problem_objects.molecules import GeometryOptions, integrals_of
+from hybridloop.inputs.problem_objects.geometry_options import GeometryOptions
+from hybridloop.inputs.problem_objects.molecules import integrals_of
 
 Array = NDArray[np.float64]
 

@@ -25,7 +25,7 @@ from hybridloop.algorithms.sqd.full_space import solve_in_turn
 from hybridloop.algorithms.sqd.product_spaces import StringLimits
 from hybridloop.algorithms.steps import compute_each
 from hybridloop.descriptions.sqd import SqdSettings
-from hybridloop.inputs.problem_objects.molecules import GeometryOptions
+from hybridloop.inputs.problem_objects.geometry_options import GeometryOptions
 from hybridloop.inputs.problems import read_problem
 from hybridloop.preparation import prepare
 from hybridloop.preparation.sqd import PreparedSqd

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
-from hybridloop.algorithms.circuits.model_space import model_space
-from hybridloop.algorithms.circuits.simulation import SimulatedCircuit
 from hybridloop.algorithms.doubt import Doubt
 from hybridloop.algorithms.estimation.estimates import Estimate
 from hybridloop.algorithms.optimizers.base import Stop
@@ -14,6 +13,14 @@ from hybridloop.algorithms.outcome import Fact, Kind
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.problems.energy_units import CHEMICAL_ACCURACY, amount_text
 from hybridloop.errors import InputError
+from hybridloop.runtime.leaves import leaf
+
+if TYPE_CHECKING:
+    from hybridloop.algorithms.circuits import model_space as model_spaces
+    from hybridloop.algorithms.circuits import simulation as simulations
+else:
+    model_spaces = leaf("hybridloop.algorithms.circuits.model_space")
+    simulations = leaf("hybridloop.algorithms.circuits.simulation")
 
 LOCALLY_OPTIMAL, GROUND_STATE = "locally_optimal", "ground_state"
 SYMMETRY_CONSERVED = "symmetry_conserved"
@@ -82,7 +89,7 @@ def known_residue(excess: float | None) -> tuple[float, str] | None:
     return None if excess is None else (max(0.0, excess), KNOWN)
 
 
-def another_symmetry(simulation: SimulatedCircuit, energy: float) -> str | None:
+def another_symmetry(simulation: simulations.SimulatedCircuit, energy: float) -> str | None:
     """Return a sentence if a state that a circuit of excitations never reaches lies below an energy (hartree).
 
     By less than chemical accuracy, the circuit may only be less exact than the other symmetry is computed.
@@ -103,7 +110,7 @@ def what_reaches_further(problem: ElectronicProblem) -> str:
     noise its gradients vanish early.
     """
     with suppress(InputError):  # too many determinants
-        space = model_space(problem)
+        space = model_spaces.model_space(problem)
         if space.is_complete:
             return (
                 f"Run levels: it measures all {space.size} determinants of these electrons, so that its lowest energy "
@@ -112,7 +119,7 @@ def what_reaches_further(problem: ElectronicProblem) -> str:
     return "Adapt, which adds operators as needed, may end lower or higher: compare both."
 
 
-def lowest_of(exact: float | None, simulation: SimulatedCircuit) -> float | None:
+def lowest_of(exact: float | None, simulation: simulations.SimulatedCircuit) -> float | None:
     """Return the exact energy in hartree if it is known, else the lowest of all determinants; None: too many."""
     if exact is not None:
         return exact

@@ -13,7 +13,7 @@ from hybridloop.errors import InputError, InvalidValue
 from hybridloop.flows.sweep_execution.spec import MAX_POINTS, PROBLEM, SweepSpec
 from hybridloop.inputs.circuits import circuit_text
 from hybridloop.inputs.formats.geometry import is_geometry
-from hybridloop.inputs.problem_objects.molecules import OF_GEOMETRY, GeometryOptions
+from hybridloop.inputs.problem_objects.geometry_options import OF_GEOMETRY, GeometryOptions
 from hybridloop.inputs.problems import (
     depends_on_space,
     format_of,

@@ -7,12 +7,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from hybridloop import local_stack
-from hybridloop.azure.identity import connect_by_identity
 from hybridloop.errors import InputError
+from hybridloop.runtime.leaves import leaf
 from hybridloop.runtime.workspace_variables import (
     CONNECTION_VARIABLE,
     LOCATION_VARIABLE,
@@ -22,6 +22,11 @@ from hybridloop.runtime.workspace_variables import (
     refuse_misspelt,
     workspace_variable,
 )
+
+if TYPE_CHECKING:
+    from hybridloop.azure import identity
+else:
+    identity = leaf("hybridloop.azure.identity")
 
 LOCAL_SERVICE_VARIABLE = (
     "HYBRIDLOOP_LOCAL_SERVICE"  # set by `hybridloop env`: a worker's runs may use the local service
@@ -84,7 +89,7 @@ def connect(connection: str | LocalService | AzureWorkspace, *, field_name: str 
         subscription, group, name = _parse_resource_id(connection.resource_id, field_name)
         if not connection.api_key:
             named = {"subscription_id": subscription, "resource_group": group, "name": name}
-            return connect_by_identity(named, connection.endpoint, _USER_AGENT, field_name)
+            return identity.connect_by_identity(named, connection.endpoint, _USER_AGENT, field_name)
         # Resource id with a key: the SDK takes it as a connection string only
         endpoint = connection.endpoint.rstrip("/") + "/"
         connection = (
@@ -171,7 +176,7 @@ def connect_from_environment() -> Any | None:
     if named["name"] is None:
         remedy = f"Set it to the workspace's name, or unset {variable_set} to use the local service."
         raise InputError(NAME_VARIABLE, f"it is not set, and {variable_set} is", remedy)
-    return connect_by_identity(named, "", _USER_AGENT, NAME_VARIABLE)
+    return identity.connect_by_identity(named, "", _USER_AGENT, NAME_VARIABLE)
 
 
 def local_workspace() -> Any:

@@ -33,6 +33,11 @@ class Caps:
     max_cost_per_job: Mapping[Unit, float] = field(default_factory=dict)
     deadline_s: float | None = None
 
+    @property
+    def count(self) -> bool:
+        """Whether there are caps on jobs, shots or cost."""
+        return bool(self.max_jobs or self.max_shots or self.max_cost)
+
 
 @dataclass(frozen=True, slots=True)
 class Spending:

@@ -71,7 +71,8 @@ def main() -> None:
     try:
         check_format()
         with beginning_now(), exit_on_sigterm(), _show_warnings():
-            build_app()(prog_name="hybridloop")
+            words = [] if "_HYBRIDLOOP_COMPLETE" in os.environ else sys.argv[1:3]
+            build_app(*words)(prog_name="hybridloop")
     except HybridloopError as error:
         print_message(f"hybridloop: {with_option(error)}", logging.ERROR)
         sys.exit(error.exit_code)

@@ -2,43 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from importlib import import_module
+from types import ModuleType
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from hybridloop import __version__
-from hybridloop.cli.commands import (
-    archive,
-    catalog,
-    config,
-    cost,
-    deploy,
-    doctor,
-    emulator,
-    journal,
-    limit,
-    mcp,
-    metrics,
-    plan,
-    run,
-    runs,
-    sessions,
-    stack,
-    sweep,
-)
 from hybridloop.cli.help import GroupedCommands, HintedCommand, heading_of
 
-runs.app.add_typer(archive.app)
+_RUNS = ("runs", "resume", "archive")  # modules of `hybridloop runs`
+_GROUPS = ("run", "plan", "runs", "deploy", "sessions", "limit", "journal", "emulator")
+_MODULES = {  # of the other commands, whose functions have their names
+    "sweep": "sweep",
+    "cost": "cost",
+    **dict.fromkeys(("targets", "problems", "molecule", "optimizers"), "catalog"),
+    **dict.fromkeys(("config", "init"), "config"),
+    "doctor": "doctor",
+    "schema": "config",
+    **dict.fromkeys(("up", "down", "status", "portal", "env", "worker"), "stack"),
+    "metrics": "metrics",
+    "mcp": "mcp",
+}
 
-_COMMANDS = (
-    *(sweep.sweep, cost.cost, catalog.targets, catalog.problems, catalog.molecule, catalog.optimizers),
-    *(config.config, config.init, doctor.doctor, config.schema, stack.up, stack.down, stack.status),
-    *(stack.portal, stack.env, stack.worker, metrics.metrics, mcp.mcp),
-)
+
+class RunsCommands(TyperGroup):
+    """The group `runs`, whose help has `resume` behind `show`."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        names = super().list_commands(ctx)
+        return sorted(names, key=lambda name: 1 + names.index("show" if name == "resume" else name))
 
 
-def build_app() -> typer.Typer:
-    """Return the application, which leaves errors to `main`."""
+def build_app(*words: str) -> typer.Typer:
+    """Return the application, which leaves errors to `main`: all commands, or those that a line's first words need."""
+    word, *rest = words or ("",)
     app = typer.Typer(
         name="hybridloop",
         cls=GroupedCommands,
@@ -47,11 +46,32 @@ def build_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback(invoke_without_command=True)(_root)  # for --version
-    for group in (run, plan, runs, deploy, sessions, limit, journal, emulator):
-        app.add_typer(group.app, rich_help_panel=heading_of(str(group.app.info.name)))
-    for command in _COMMANDS:
-        app.command(cls=HintedCommand, rich_help_panel=heading_of(command.__name__))(command)
+    is_known = word in _GROUPS or word in _MODULES
+    for name in _GROUPS:
+        if name == word or not is_known:
+            group = _runs(*rest) if name == "runs" else _load(name).app
+            app.add_typer(group, rich_help_panel=heading_of(name))
+    for name, module in _MODULES.items():
+        if name == word or not is_known:
+            app.command(cls=HintedCommand, rich_help_panel=heading_of(name))(getattr(_load(module), name))
     return app
+
+
+def _runs(word: str = "", *_: str) -> typer.Typer:
+    """Return the group `runs`: all of it, or the commands of the first module that has this one."""
+    group = typer.Typer(
+        name="runs", cls=RunsCommands, no_args_is_help=True, help="Runs of the journal, finished or not."
+    )
+    for module in _RUNS:
+        part = _load(module).app
+        group.add_typer(part)
+        if word in {each.name or getattr(each.callback, "__name__", "") for each in part.registered_commands}:
+            break
+    return group
+
+
+def _load(module: str) -> ModuleType:
+    return import_module(f"hybridloop.cli.commands.{module}")
 
 
 def _root(

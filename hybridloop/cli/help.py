@@ -6,16 +6,22 @@ import copy
 import inspect
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 from hybridloop.data import TABLES, built_in_problem
 from hybridloop.data.synonyms import suggestion
-from hybridloop.descriptions import ALGORITHMS, Description, Subject
 from hybridloop.errors import InputError
-from hybridloop.inputs.validation import elsewhere
+from hybridloop.runtime.leaves import leaf
+
+if TYPE_CHECKING:
+    from hybridloop import descriptions
+    from hybridloop.inputs import validation
+else:
+    descriptions = leaf("hybridloop.descriptions")
+    validation = leaf("hybridloop.inputs.validation")
 
 # headings of `hybridloop --help`, with their commands in order
 COMMAND_GROUPS = {
@@ -42,34 +48,42 @@ class AlgorithmGroup(TyperGroup):
     group's name.
     """
 
-    makers: ClassVar[dict[str, Callable[[Description], Any]]] = {}
+    makers: ClassVar[dict[str, Callable[[descriptions.Description], Any]]] = {}
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Return the commands' names, other packages' last."""
-        return [*super().list_commands(ctx), *(name for name in ALGORITHMS if name not in self.commands)]
+        return [*super().list_commands(ctx), *(name for name in descriptions.ALGORITHMS if name not in self.commands)]
 
     def get_command(self, ctx: Any, name: str) -> Any:
         """Return a command; of another package one that says so, until it is given."""
-        if name not in self.commands and name in ALGORITHMS:
+        if name not in self.commands and name in descriptions.ALGORITHMS:
             return TyperCommand(name, short_help="Algorithm of another package.", callback=lambda: None)
         return super().get_command(ctx, name)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         word = args[0]
-        if word not in self.commands and word not in ALGORITHMS:
+        if word not in self.commands and word not in descriptions.ALGORITHMS:
             table = next((table for table in TABLES if built_in_problem(table, word) is not None), None)
-            subject = None if table is None else (Subject.ENERGY, Subject.BINARY)[TABLES.index(table)]
+            subject = (
+                None
+                if table is None
+                else (descriptions.Subject.ENERGY, descriptions.Subject.BINARY)[TABLES.index(table)]
+            )
             if subject is not None or Path(word).is_file():
-                usual = next((each.name for each in ALGORITHMS.known if each.subject is subject), "ALGORITHM")
+                usual = next(
+                    (each.name for each in descriptions.ALGORITHMS.known if each.subject is subject), "ALGORITHM"
+                )
                 remedy = f"Give that first, one of {', '.join(self.commands)}: {ctx.command_path} {usual} {word}"
                 what = "a file" if subject is None else "a problem"
                 raise InputError("algorithm", f"{word} is {what}, and no algorithm", remedy)
-        if word not in self.commands and word in ALGORITHMS:
-            self.commands[word] = self.makers[str(self.name)](ALGORITHMS[word])
+        if word not in self.commands and word in descriptions.ALGORITHMS:
+            self.commands[word] = self.makers[str(self.name)](descriptions.ALGORITHMS[word])
         return super().resolve_command(ctx, args)
 
 
-def command_of(add: Callable[[typer.Typer, Description], None], algorithm: Description) -> Any:
+def command_of(
+    add: Callable[[typer.Typer, descriptions.Description], None], algorithm: descriptions.Description
+) -> Any:
     """Return the command that `add` adds to an application for an algorithm."""
     alone = typer.Typer(pretty_exceptions_enable=False)
     add(alone, algorithm)
@@ -92,7 +106,7 @@ class HintedCommand(TyperCommand):
                 raise
             names = {option.name for option in super().get_params(ctx) if option.name}
             if type(error).__name__ != "NoSuchOption" or not (
-                remedy := suggestion(given, names, _as_option) or elsewhere(given.strip("-"))
+                remedy := suggestion(given, names, _as_option) or validation.elsewhere(given.strip("-"))
             ):
                 raise
             raise InputError(given, "there is no such option", remedy) from error

@@ -5,10 +5,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from functools import cache
+from typing import TYPE_CHECKING
 
-from hybridloop.descriptions import ALGORITHMS
 from hybridloop.errors import HybridloopError, InputError
-from hybridloop.settings.failure_policy import FailurePolicy
+from hybridloop.runtime.leaves import leaf
+
+if TYPE_CHECKING:
+    from hybridloop import descriptions
+    from hybridloop.settings import failure_policy
+else:
+    descriptions = leaf("hybridloop.descriptions")
+    failure_policy = leaf("hybridloop.settings.failure_policy")
 
 _OTHER_FORMS: Mapping[str, tuple[str, ...]] = {"workspace": ("--resource-id",)}
 _PASSED_TOO = frozenset({"run_key", "workspace"})  # not settings, but keywords in Python and options
@@ -40,5 +47,5 @@ def _as_given(name: str) -> str:
 
 @cache
 def _settings() -> frozenset[str]:
-    names = {name for each in ALGORITHMS.known for name in each.settings.model_fields}
-    return frozenset(names | FailurePolicy.model_fields.keys()) - {"failure"}
+    names = {name for each in descriptions.ALGORITHMS.known for name in each.settings.model_fields}
+    return frozenset(names | failure_policy.FailurePolicy.model_fields.keys()) - {"failure"}

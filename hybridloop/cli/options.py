@@ -11,7 +11,7 @@ import inspect
 import types
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
 
 import typer
 from pydantic import BeforeValidator
@@ -21,13 +21,20 @@ from hybridloop.algorithms.geometries import LengthUnit
 from hybridloop.cli.completion import SETTING_COMPLETERS
 from hybridloop.descriptions import ALGORITHMS
 from hybridloop.errors import InputError
-from hybridloop.inputs.problem_objects.molecules import DEFAULT_BASIS
-from hybridloop.inputs.problems import pop_reading, read_for
-from hybridloop.inputs.sources import CALL, Layer, ResolvedSettings, resolve_settings
-from hybridloop.inputs.yaml import parse_yaml, read_yaml
+from hybridloop.inputs.problem_objects.geometry_options import DEFAULT_BASIS
+from hybridloop.runtime.leaves import leaf
 from hybridloop.settings import CAPS, LIMITS, MoleculeSettings, ProblemText, RunSettings, goals_of
 from hybridloop.settings.failure_policy import FailurePolicy
 from hybridloop.targets.provider_options import FIELD as PROVIDER_OPTIONS
+
+if TYPE_CHECKING:
+    from hybridloop.inputs import problems
+    from hybridloop.inputs import sources as setting_sources
+    from hybridloop.inputs import yaml as yaml_texts
+else:
+    problems = leaf("hybridloop.inputs.problems")
+    setting_sources = leaf("hybridloop.inputs.sources")
+    yaml_texts = leaf("hybridloop.inputs.yaml")
 
 # headings of the help; settings of the algorithm come first, under typer's own heading
 _SESSION, _LIMITS, _FAILURE = "Session", "Limits", "When something fails"
@@ -147,12 +154,12 @@ def read_input(
     config: Path | None,
     sets: Sequence[str],
     options: Mapping[str, Any],
-) -> tuple[ProblemText, ResolvedSettings]:
+) -> tuple[ProblemText, setting_sources.ResolvedSettings]:
     """Read the problem and resolve the settings of a command line. Raises InputError."""
     given = given_options(ctx, options)
-    reading = pop_reading(algorithm, given)
-    resolved = resolve_settings(algorithm, *read_layers(config, sets, given))
-    return read_for(algorithm, problem, resolved.settings, reading), resolved
+    reading = problems.pop_reading(algorithm, given)
+    resolved = setting_sources.resolve_settings(algorithm, *read_layers(config, sets, given))
+    return problems.read_for(algorithm, problem, resolved.settings, reading), resolved
 
 
 def _option(name: str, field: FieldInfo, heading: str | None, *, hidden: bool = False) -> inspect.Parameter:
@@ -189,20 +196,26 @@ def _parses_text(validator: object) -> bool:
     return str in (get_args(kind)[0] if get_origin(kind) is Annotated else kind for kind in kinds)
 
 
-def read_layers(config: Path | None, sets: Sequence[str], options: Mapping[str, Any]) -> list[Layer]:
+def read_layers(config: Path | None, sets: Sequence[str], options: Mapping[str, Any]) -> list[setting_sources.Layer]:
     """Return the layers of a command, lowest precedence first: its file, each `--set`, its options.
 
     Raises InputError.
     """
-    layers = [] if config is None else [Layer(f"--config {config}", read_yaml(config, "--config"))]
+    layers = (
+        []
+        if config is None
+        else [setting_sources.Layer(f"--config {config}", yaml_texts.read_yaml(config, "--config"))]
+    )
     options = dict(options)
     given = _by_name("--provider-option", options.pop(_PROVIDER_OPTION.name, ()), "tket-opt-level=1")
     named = {
         f"failure.{name}" if name in FailurePolicy.model_fields else name: value for name, value in options.items()
     }
-    layers += [Layer(f"--set {name}", {name: value}) for name, value in _by_name("--set", sets, "shots=2000")]
+    layers += [
+        setting_sources.Layer(f"--set {name}", {name: value}) for name, value in _by_name("--set", sets, "shots=2000")
+    ]
     named |= {f"{PROVIDER_OPTIONS}.{name}": value for name, value in given}
-    return [*layers, Layer(CALL, named)]
+    return [*layers, setting_sources.Layer(setting_sources.CALL, named)]
 
 
 def _by_name(option: str, texts: Iterable[str], example: str) -> list[tuple[str, Any]]:
@@ -213,5 +226,5 @@ def _by_name(option: str, texts: Iterable[str], example: str) -> list[tuple[str,
         name = name.strip()
         if not equals or not name:
             raise InputError(option, f"{text!r} is not NAME=VALUE", f"For example: {option} {example}.")
-        pairs.append((name, parse_yaml(value, f"{option} {name}")))
+        pairs.append((name, yaml_texts.parse_yaml(value, f"{option} {name}")))
     return pairs

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,11 +28,18 @@ from hybridloop.compiler.circuit_structure import (
     UnsupportedInstruction,
     extract_structure,
 )
-from hybridloop.compiler.languages.qir_program import QirProgram, program_of
+from hybridloop.compiler.given_programs import may_be_program
 from hybridloop.compiler.point_gate import has_unbound_program
-from hybridloop.compiler.qir_template import QirTemplate, TemplateMismatch, build_template, compile_qir
 from hybridloop.errors import ProgramError
 from hybridloop.runtime.callers import level_of_caller
+from hybridloop.runtime.leaves import leaf
+
+if TYPE_CHECKING:
+    from hybridloop.compiler import qir_template
+    from hybridloop.compiler.languages import qir_program
+else:
+    qir_template = leaf("hybridloop.compiler.qir_template")
+    qir_program = leaf("hybridloop.compiler.languages.qir_program")
 
 LoadStored = Callable[[str], bytes | None]
 
@@ -60,7 +68,7 @@ class PubDescription:
     num_clbits: int
     reason: str = ""
     angles: AngleMap | None = None
-    program: QirProgram | None = None
+    program: qir_program.QirProgram | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,7 +99,7 @@ def describe_pub(pub: SamplerPub) -> PubDescription:
             circuit.name, "it has no measurement, so its jobs would have no counts: add one, as by measure_all()"
         )
     points = pub_points(pub)
-    if (program := program_of(circuit)) is not None:
+    if may_be_program(circuit) and (program := qir_program.program_of(circuit)) is not None:
         clbits, no_slots = tuple(range(circuit.num_clbits)), np.zeros((len(points), 0))
         reason = "it is sent as QIR"
         return PubDescription(
@@ -147,7 +155,7 @@ class PubCompiler:
         self._profile = profile
         self._gates = gates
         self._load_stored = load_stored
-        self._templates: dict[str, tuple[QirTemplate, bytes] | None] = {}
+        self._templates: dict[str, tuple[qir_template.QirTemplate, bytes] | None] = {}
         self._compiled = 0
         self._lock = threading.Lock()
 
@@ -184,28 +192,30 @@ class PubCompiler:
     def fill_stored(self, key: str, slots: NDArray[np.float64]) -> list[bytes] | None:
         """Fill the template stored under this key and return its payloads; None if none is stored."""
         body = self._load_stored(key)
-        return None if body is None else QirTemplate.from_bytes(body).fill(slots)
+        return None if body is None else qir_template.QirTemplate.from_bytes(body).fill(slots)
 
-    def _template(self, key: str, structure: CircuitStructure) -> tuple[QirTemplate, bytes] | None:
+    def _template(self, key: str, structure: CircuitStructure) -> tuple[qir_template.QirTemplate, bytes] | None:
         with self._lock:
             if key not in self._templates:
                 if (body := self._load_stored(key)) is not None:
-                    self._templates[key] = (QirTemplate.from_bytes(body), body)
+                    self._templates[key] = (qir_template.QirTemplate.from_bytes(body), body)
                 else:
                     self._templates[key] = self._build(structure)
             return self._templates[key]
 
-    def _build(self, structure: CircuitStructure) -> tuple[QirTemplate, bytes] | None:
+    def _build(self, structure: CircuitStructure) -> tuple[qir_template.QirTemplate, bytes] | None:
         self._compiled += 1
         try:
-            template = build_template(structure, self._profile, self._gates)
-        except TemplateMismatch as reason:
+            template = qir_template.build_template(structure, self._profile, self._gates)
+        except qir_template.TemplateMismatch as reason:
             _warn(str(reason))
             return None
         return template, template.to_bytes()
 
     def _compile_per_point(self, description: PubDescription, circuits: list[QuantumCircuit]) -> CompiledPub:
-        payloads = tuple(compile_qir(to_basis(circuit, self._gates), self._profile).encode() for circuit in circuits)
+        payloads = tuple(
+            qir_template.compile_qir(to_basis(circuit, self._gates), self._profile).encode() for circuit in circuits
+        )
         kind = KEPT if description.structure is not None and description.structure.keeps_gates else ""
         keys = tuple(f"payload:{kind}{hashlib.blake2b(payload, digest_size=16).hexdigest()}" for payload in payloads)
         return CompiledPub(description, payloads, None, keys, dict(zip(keys, payloads, strict=True)))

@@ -4,41 +4,49 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import cached_property
+from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
-from hybridloop.descriptions.adapt import ADAPT, AdaptSettings, adapt
 from hybridloop.descriptions.description import Description
-from hybridloop.descriptions.levels import LEVELS, LevelsSettings, levels
-from hybridloop.descriptions.qaoa import QAOA, QaoaSettings, qaoa
-from hybridloop.descriptions.rqaoa import RQAOA, RqaoaSettings, rqaoa
-from hybridloop.descriptions.scan import SCAN, ScanSettings, scan
-from hybridloop.descriptions.sqd import SQD, SqdSettings, sqd
-from hybridloop.descriptions.vqe import VQE, VqeSettings, vqe
 from hybridloop.errors import InputError
 from hybridloop.runtime.guarded_import import LOADING, load_guarded
+
+if TYPE_CHECKING:
+    from hybridloop.descriptions.adapt import AdaptSettings, adapt
+    from hybridloop.descriptions.levels import LevelsSettings, levels
+    from hybridloop.descriptions.qaoa import QaoaSettings, qaoa
+    from hybridloop.descriptions.rqaoa import RqaoaSettings, rqaoa
+    from hybridloop.descriptions.scan import ScanSettings, scan
+    from hybridloop.descriptions.sqd import SqdSettings, sqd
+    from hybridloop.descriptions.vqe import VqeSettings, vqe
 
 GROUP = "hybridloop.algorithms"  # of entry points, each of which leads to a Description of the same name
 
 
 class Algorithms(Mapping[str, Description]):
-    """Descriptions by name, ours first, then those of other packages, which are imported when they are asked for.
+    """Descriptions by name, ours first, then those of other packages; each is imported when it is asked for.
 
-    The names come from the entry points alone. What needs all descriptions takes those that are `known`.
+    The module of one of ours has its name, and the description in capitals; the names of other packages' come from
+    their entry points alone. What needs all descriptions takes those that are `known`.
     """
 
-    def __init__(self, *ours: Description) -> None:
-        self._ours = {description.name: description for description in ours}
-        self._others: dict[str, Description] = {}
+    def __init__(self, *ours: str) -> None:
+        self._ours = ours
+        self._loaded: dict[str, Description] = {}
 
     def __getitem__(self, name: str) -> Description:
         """Return an algorithm. Raises InputError if there is none, or its package can't be used."""
-        found = self._ours.get(name) or self._others.get(name)
-        if found is None:
-            if name not in self._entry_points:
+        if name not in self._loaded:
+            if name in self._ours:
+                self._loaded[name] = getattr(module_of(name), name.upper())
+            elif name in self._entry_points:
+                self._loaded[name] = _load(self._entry_points[name])
+            else:
                 problem = f"no installed package has the algorithm {name!r}"
                 raise InputError("algorithm", problem, "Install the package that has it; pip list shows what there is.")
-            found = self._others[name] = _load(self._entry_points[name])
-        return found
+        return self._loaded[name]
 
     def __contains__(self, name: object) -> bool:
         return name in self._ours or name in self._entry_points
@@ -53,7 +61,8 @@ class Algorithms(Mapping[str, Description]):
     @property
     def known(self) -> tuple[Description, ...]:
         """Descriptions of ours, and of the others that this process has asked for."""
-        return (*self._ours.values(), *self._others.values())
+        others = [self._loaded[name] for name in self._loaded if name not in self._ours]
+        return (*map(self.__getitem__, self._ours), *others)
 
     @cached_property
     def _entry_points(self) -> dict[str, EntryPoint]:
@@ -73,7 +82,12 @@ def _load(entry: EntryPoint) -> Description:
     return found
 
 
-ALGORITHMS = Algorithms(VQE, ADAPT, LEVELS, SQD, SCAN, QAOA, RQAOA)
+def module_of(name: str) -> ModuleType:
+    """Return the module that describes one of our algorithms."""
+    return import_module(f"hybridloop.descriptions.{name}")
+
+
+ALGORITHMS = Algorithms("vqe", "adapt", "levels", "sqd", "scan", "qaoa", "rqaoa")
 __all__ = ["AdaptSettings", "adapt"]
 __all__ += ["LevelsSettings", "levels"]
 __all__ += ["QaoaSettings", "qaoa"]
@@ -81,3 +95,10 @@ __all__ += ["RqaoaSettings", "rqaoa"]
 __all__ += ["ScanSettings", "scan"]
 __all__ += ["SqdSettings", "sqd"]
 __all__ += ["VqeSettings", "vqe"]
+
+
+def __getattr__(name: str) -> Any:
+    """Return a public name of an algorithm, whose module is imported when it is first used."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(module_of(name.removesuffix("Settings").lower()), name)

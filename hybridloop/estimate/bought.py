@@ -45,7 +45,7 @@ def cheaper_settings(settings: RunSettings, facts: ProblemFacts) -> Iterator[tup
 
 def are_enforced(caps: Caps, target: Target) -> bool:
     """Return whether there are caps on jobs, shots or cost, and these can be enforced on a target: see `check_caps`."""
-    if not (caps.max_jobs or caps.max_shots or caps.max_cost):
+    if not caps.count:
         return False
     try:
         check_caps(caps, target)

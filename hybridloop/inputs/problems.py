@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -19,21 +19,21 @@ from hybridloop.data import TABLES, built_in_problem
 from hybridloop.data.synonyms import suggestion
 from hybridloop.descriptions import ALGORITHMS, Subject
 from hybridloop.errors import InputError, InvalidValue, ProblemError
-from hybridloop.inputs.formats.geometry import check_atoms, is_geometry, read_geometry
-from hybridloop.inputs.problem_objects.molecules import (
-    DEFAULT_BASIS,
-    OF_GEOMETRY,
-    GeometryOptions,
-    integrals_of,
-    part_of_integrals,
-    written,
-)
+from hybridloop.inputs.problem_objects.geometry_options import DEFAULT_BASIS, OF_GEOMETRY, GeometryOptions
 from hybridloop.inputs.ranges import check_no_range, with_ranges
 from hybridloop.inputs.text_files import check_format, decode, is_fcidump
 from hybridloop.inputs.validation import validate
+from hybridloop.runtime.leaves import leaf
 from hybridloop.settings import MAX_PROBLEM_BYTES, PART_OF_MOLECULE, MoleculeSettings, ProblemText, RunSettings
 from hybridloop.settings.input_format import GEOMETRY_FORMATS, NOT_PROBLEMS, InputFormat
 from hybridloop.settings.parsing import AUTO_SPACE
+
+if TYPE_CHECKING:
+    from hybridloop.inputs.formats import geometry as geometry_texts
+    from hybridloop.inputs.problem_objects import molecules
+else:
+    molecules = leaf("hybridloop.inputs.problem_objects.molecules")
+    geometry_texts = leaf("hybridloop.inputs.formats.geometry")
 
 GIVEN_FORMATS = [form for form in InputFormat if form not in {*NOT_PROBLEMS, InputFormat.MOLECULE}]
 MAX_INTEGRALS_BYTES = 64 << 20  # of a file of integrals, of which an active space is taken
@@ -56,11 +56,11 @@ def read_problem(problem: Any, geometry: GeometryOptions | None = None, form: In
         source, name = given.pop("geometry"), given.pop("name", None)
         found = read_problem(source, with_given(given, geometry))
         return found if name is None else named(found, name)
-    if isinstance(problem, str) and geometry is not None and is_geometry(problem):
+    if isinstance(problem, str) and geometry is not None and geometry_texts.is_geometry(problem):
         return _integrals(problem, "", geometry)
     read = _read(problem, geometry)
     if geometry is not None:
-        if read.text is not None and is_geometry(read.text):
+        if read.text is not None and geometry_texts.is_geometry(read.text):
             return _integrals(read.text, read.name, geometry)
         geometry.check_unused(read.name)
     return read
@@ -76,10 +76,10 @@ def depends_on_space(problem: Any) -> bool:
         return "geometry" in problem
     if not isinstance(problem, str | Path):
         return False
-    if is_geometry(str(problem)):
+    if geometry_texts.is_geometry(str(problem)):
         return True
     text = _text_of(Path(problem)) if is_file(Path(problem)) else ""
-    return len(text) > MAX_PROBLEM_BYTES or is_geometry(text)
+    return len(text) > MAX_PROBLEM_BYTES or geometry_texts.is_geometry(text)
 
 
 def named(problem: ProblemText, name: Any) -> ProblemText:
@@ -105,7 +105,9 @@ def read_problems(
     names = [problem.name for problem in read]
     seen = Counter[str]()
     for position, (value, name) in enumerate(zip(given, names, strict=True)):
-        is_named = isinstance(value, ProblemText | Path) or (isinstance(value, str) and not is_geometry(value))
+        is_named = isinstance(value, ProblemText | Path) or (
+            isinstance(value, str) and not geometry_texts.is_geometry(value)
+        )
         if names.count(name) > 1 and not is_named:
             seen[name] += 1
             read[position] = read[position].model_copy(update={"name": f"{name}-{seen[name]}"})
@@ -211,7 +213,7 @@ def _read(problem: Any, geometry: GeometryOptions | None) -> ProblemText:
 
         return problem_from_object(problem, geometry=geometry)
     if isinstance(problem, str):
-        check_atoms(problem)
+        geometry_texts.check_atoms(problem)
     if isinstance(problem, str) and "\n" in problem:
         remedy = 'Give hybridloop.ProblemText(name="mine", text=text).'
         raise InputError("problem", "it is a text, and a name or a file is needed", remedy)
@@ -232,8 +234,8 @@ def _read(problem: Any, geometry: GeometryOptions | None) -> ProblemText:
 def _read_file(path: Path, geometry: GeometryOptions | None) -> ProblemText:
     text = _text_of(path)
     if len(text) > MAX_PROBLEM_BYTES:
-        text = part_of_integrals(text, path.stem, geometry or GeometryOptions())
-    elif not is_geometry(text):
+        text = molecules.part_of_integrals(text, path.stem, geometry or GeometryOptions())
+    elif not geometry_texts.is_geometry(text):
         check_format(text, str(path))
     return validate(ProblemText, {"name": path.stem, "text": text}, of="problem")
 
@@ -294,7 +296,7 @@ def _integrals(text: str, name: str, options: GeometryOptions, form: InputFormat
 
     Raises InputError where the text states another charge or multiplicity than the options.
     """
-    found = read_geometry(text, name or "geometry", options.geometry_unit, form)
+    found = geometry_texts.read_geometry(text, name or "geometry", options.geometry_unit, form)
     of_text = {"charge": found.charge, "multiplicity": found.multiplicity}
     for option, stated in of_text.items():
         given = getattr(options, option)
@@ -306,8 +308,8 @@ def _integrals(text: str, name: str, options: GeometryOptions, form: InputFormat
     basis = options.basis or DEFAULT_BASIS
     basis = re.sub("[=,]", "-", basis) if "=" in basis else basis
     name = f"{name or formula(symbol for symbol, _ in found.atoms)}-{basis}"
-    molecule = integrals_of(found.atoms, name, options, found.stated)
-    return validate(ProblemText, {"name": name, "text": written(molecule)}, of="problem")
+    molecule = molecules.integrals_of(found.atoms, name, options, found.stated)
+    return validate(ProblemText, {"name": name, "text": molecules.written(molecule)}, of="problem")
 
 
 def is_file(path: Path) -> bool:

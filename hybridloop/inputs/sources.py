@@ -12,27 +12,32 @@ import difflib
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
 from hybridloop.data.synonyms import suggestion
 from hybridloop.descriptions import ALGORITHMS
 from hybridloop.errors import InputError
-from hybridloop.inputs.circuits import circuit_text
-from hybridloop.inputs.operators import operator_texts
 from hybridloop.inputs.validation import validate
-from hybridloop.inputs.yaml import parse_yaml, read_yaml
 from hybridloop.runtime.dotted_names import nest
+from hybridloop.runtime.leaves import leaf
 from hybridloop.runtime.paths import config_file
 from hybridloop.settings import RunSettings
+
+if TYPE_CHECKING:
+    from hybridloop.inputs import circuits, operators
+    from hybridloop.inputs import yaml as yaml_texts
+else:
+    circuits = leaf("hybridloop.inputs.circuits")
+    operators = leaf("hybridloop.inputs.operators")
+    yaml_texts = leaf("hybridloop.inputs.yaml")
 
 PREFIX = "HYBRIDLOOP_"
 # Variables that are no settings of a run; those of the emulator's command line begin with EMULATOR.
 NO_SETTINGS = frozenset(
     {"HOME", "JOURNAL", "JOURNAL_PASSWORD_FILE", "JOURNAL_WAIT_S", "LOCAL_SERVICE", "LOG", "CRASH_AT", "STACK_PART"}
 )
-_TEXTS = {"ansatz": circuit_text, "observables": operator_texts}  # what turns files and objects into text
 CALL, DEFAULT = "the call", "default"
 _SIMILAR = 0.85  # a name this similar to a setting's is a misspelt one; others may belong to other programs
 
@@ -125,7 +130,7 @@ def _user_layers(algorithm: str, environ: Mapping[str, str]) -> Iterator[Layer]:
     """Yield the layers of the user's file and variables for an algorithm, in the order of precedence."""
     path = config_file(environ)
     if path.is_file():
-        values = read_yaml(path, "user's settings")
+        values = yaml_texts.read_yaml(path, "user's settings")
         _check_names(values, str(path))
         yield Layer(str(path), {name: value for name, value in values.items() if _is_setting(algorithm, name)})
         yield Layer(str(path), values.get(algorithm) or {})
@@ -136,7 +141,7 @@ def _user_layers(algorithm: str, environ: Mapping[str, str]) -> Iterator[Layer]:
         if first not in _names():
             _refuse_misspelt(variable, [first, *rest])
             continue
-        value = parse_yaml(environ[variable], variable)
+        value = yaml_texts.parse_yaml(environ[variable], variable)
         if first == algorithm and rest:
             for_one.append(Layer(variable, {".".join(rest): value}))
         elif _is_setting(algorithm, first):
@@ -188,8 +193,17 @@ def _flatten(model: type[BaseModel], values: Mapping[str, Any], group: str = "")
             inner_values = value.model_dump() if isinstance(value, BaseModel) else value
             yield from _flatten(inner, inner_values, f"{group}{name}.")
         else:
-            text_of = _TEXTS.get(name)
-            yield f"{group}{name}", value if text_of is None else text_of(value)
+            yield f"{group}{name}", _text(name, value)
+
+
+def _text(name: str, value: object) -> object:
+    """Return a file or an object as the text that the setting keeps; other values as they are."""
+    match name:
+        case "ansatz":
+            return circuits.circuit_text(value)
+        case "observables":
+            return operators.operator_texts(value)
+    return value
 
 
 def _with_source(error: InputError, sources: Mapping[str, str]) -> InputError:

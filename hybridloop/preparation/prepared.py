@@ -6,20 +6,25 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hybridloop.algorithms.diagnostics import below_exact
 from hybridloop.algorithms.doubt import Doubt
-from hybridloop.algorithms.estimation.grouping import GroupingChoice
 from hybridloop.algorithms.estimation.sampling import Sampling
 from hybridloop.algorithms.outcome import Outcome, RoundProgress
 from hybridloop.algorithms.rounds import RunRound
 from hybridloop.algorithms.steps import Steps, compute_each
 from hybridloop.data import TABLES, built_in_problem
 from hybridloop.preparation.checks import doubt_of_noise
+from hybridloop.runtime.leaves import leaf
 from hybridloop.settings import EnergySettings, ProblemText, RunSettings
 from hybridloop.targets import Target
 from hybridloop.targets.prices import priced_job_shots
+
+if TYPE_CHECKING:
+    from hybridloop.algorithms.estimation import grouping as groupings
+else:
+    groupings = leaf("hybridloop.algorithms.estimation.grouping")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -197,7 +202,7 @@ class PreparedEnergy(PreparedAlgorithm):
 
     __slots__ = ()
     sampling: Sampling
-    energy: GroupingChoice
+    energy: groupings.GroupingChoice
 
     @property
     def groupings(self) -> tuple[str, ...]:
@@ -215,7 +220,9 @@ class PreparedEnergy(PreparedAlgorithm):
         return PlanFacts(search, final, other, math.ceil((deviation / self.sampling.precision) ** 2), deviation)
 
 
-def sampling_of(settings: EnergySettings, target: Target, energy: GroupingChoice, precision: float) -> Sampling:
+def sampling_of(
+    settings: EnergySettings, target: Target, energy: groupings.GroupingChoice, precision: float
+) -> Sampling:
     """Return the shots of the settings, or those that fit the groups' jobs on a target, for a precision."""
     shots = settings.shots or max(settings.default_shots, energy.least_shots)
     fewest = target.fewest_shots(debias=settings.debias)

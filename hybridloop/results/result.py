@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache
 from importlib import import_module
-from typing import Any, Generic, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 
 from pydantic import TypeAdapter
 
@@ -17,9 +17,15 @@ from hybridloop.algorithms.problems.energy_units import CHEMICAL_ACCURACY, PER_H
 from hybridloop.data.statuses import STATUSES
 from hybridloop.descriptions import ALGORITHMS
 from hybridloop.errors import InputError
-from hybridloop.results.result_text import lines
 from hybridloop.results.statuses import status_of
-from hybridloop.results.summary import as_html, summary
+from hybridloop.runtime.leaves import leaf
+
+if TYPE_CHECKING:
+    from hybridloop.results import result_text
+    from hybridloop.results import summary as summaries
+else:
+    result_text = leaf("hybridloop.results.result_text")
+    summaries = leaf("hybridloop.results.summary")
 
 SIGMAS = 3.0  # standard errors: a smaller difference counts as noise
 MIN_CORRELATION = 1e-6  # hartree: a fraction of less means nothing
@@ -278,18 +284,18 @@ class RunResult:
 
         It has eight lines at most, more where they have fewer columns than 80; `details` has all that is known.
         """
-        return "\n".join(summary(self, unit, width))
+        return "\n".join(summaries.summary(self, unit, width))
 
     def details(self, unit: str | None = None) -> str:
         """Return all facts of the result and its table as text, with the energy in another unit too.
 
         Raises InputError for another unit than those of `value_in`.
         """
-        return "\n".join(lines(self, unit))
+        return "\n".join(result_text.lines(self, unit))
 
     def _repr_html_(self) -> str:
         """Return the HTML that a notebook shows."""
-        return as_html(self)
+        return summaries.as_html(self)
 
     def plot(
         self,

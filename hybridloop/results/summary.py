@@ -12,7 +12,6 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from hybridloop.algorithms.problems.energy_units import PER_HARTREE, amount_text
-from hybridloop.algorithms.problems.natural_orbitals import space_doubt
 from hybridloop.descriptions import Value
 from hybridloop.results.fitted_text import CLAUSES, SENTENCES, fitted, wrapped
 from hybridloop.results.live import name_of_progress
@@ -33,8 +32,14 @@ from hybridloop.results.result_text import (
     way_from_random,
 )
 from hybridloop.runtime.escaping import escape_html
+from hybridloop.runtime.leaves import leaf
 from hybridloop.runtime.text_table import CELL_STYLE, facts_as_html, format_cell
 from hybridloop.targets.provider_options import target_text
+
+if TYPE_CHECKING:
+    from hybridloop.algorithms.problems import natural_orbitals
+else:
+    natural_orbitals = leaf("hybridloop.algorithms.problems.natural_orbitals")
 
 if TYPE_CHECKING:
     from hybridloop.results.result import RunResult
@@ -190,7 +195,7 @@ def _of_energy(result: RunResult, unit: str | None) -> Iterator[tuple[str, str]]
         yield "spin", spin.rpartition("; ")[2]
     if result.observables and not is_scan(result):
         yield "beside", "; ".join(f"{row['observable']} {observable_text(row)}" for row in result.observables)
-    if (size := next(filter(None, map(space_doubt, result.choices)), None)) is not None:
+    if (size := next(filter(None, map(natural_orbitals.space_doubt, result.choices)), None)) is not None:
         yield "space", size
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 from hybridloop.data.states import State, Who
 from hybridloop.descriptions import ALGORITHMS
-from hybridloop.descriptions.qaoa import QaoaSettings
 from hybridloop.errors import NOTHING_SUBMITTED, InputError
 from hybridloop.inputs.validation import validate
 from hybridloop.journal import PRUNED, Event, RunRecord
@@ -19,8 +18,6 @@ from hybridloop.settings import CAPS, LIMITS, RunSettings, first_difference, goa
 from hybridloop.settings.energies import OBSERVABLE_PRECISION
 
 _SMALLER = frozenset({"precision", "tolerance", "observable_precision"})
-# goals that the settings leave open, where they are known
-_OPEN = {"observable_precision": OBSERVABLE_PRECISION, "shots": QaoaSettings.default_shots}
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +140,7 @@ def extension_of(record: RunRecord, events: Sequence[Event], asked: Mapping[str,
 
 def _check_further(record: RunRecord, name: str, before: Any, now: Any) -> None:
     """Raise InputError for a setting that does not reach further than the run went."""
-    if _is_further(name, before, now):
+    if _is_further(name, _open_goal(record, name) if before is None else before, now):
         return
     problem = f"run {record.key!r} has ended with {_shown(before)}, and {_shown(now)} does not reach further"
     if name == "observables":
@@ -153,12 +150,22 @@ def _check_further(record: RunRecord, name: str, before: Any, now: Any) -> None:
     raise InputError(name, problem, f"Give a {word} one{none}, or start a new run.", NOTHING_SUBMITTED)
 
 
+def _open_goal(record: RunRecord, name: str) -> Any:
+    """Return a goal that the settings leave open; None where the algorithm alone knows it, and for a limit."""
+    match name:
+        case "observable_precision":
+            return OBSERVABLE_PRECISION
+        case "shots":
+            return getattr(ALGORITHMS[record.algorithm].settings, "default_shots", None)
+    return None
+
+
 def _is_further(name: str, before: Any, now: Any) -> bool:
     if name in CAPS and (now is None or before is None):
         return now is None
     if name == "observables":
         return now is not None and now != before and {**now, **(before or {})} == now
-    if before is None and (before := _OPEN.get(name)) is None:  # of a goal: the algorithm's own
+    if before is None:  # of a goal: the algorithm's own
         return now is not None
     if isinstance(now, Mapping):
         return all(now.get(unit, float("inf")) >= amount for unit, amount in before.items())

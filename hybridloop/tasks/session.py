@@ -7,7 +7,8 @@ import secrets
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any, NoReturn, overload
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NoReturn, overload
 
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
@@ -21,23 +22,31 @@ from hybridloop.errors import InputError
 from hybridloop.journal.held_run import HeldRun
 from hybridloop.journal.revisions import MAIN_STREAM
 from hybridloop.runtime.clock import Clock, RealClock
+from hybridloop.runtime.leaves import leaf
 from hybridloop.runtime.signals import is_by_a_signal, signals_while_closing
 from hybridloop.runtime.text_table import count_text
 from hybridloop.runtime.waits import CLOSE_TIMEOUT_S
 from hybridloop.settings.session_options import DEFAULT_OPTIONS, SessionOptions
 from hybridloop.targets import DEFAULT_TARGET, Target
-from hybridloop.tasks.circuit_jobs import CircuitRounds, SessionJob
 from hybridloop.tasks.connection import Connection, build_connection
-from hybridloop.tasks.primitives.backend import SessionBackend
-from hybridloop.tasks.primitives.estimator import SessionEstimator
-from hybridloop.tasks.primitives.sampler import SessionSampler, check_no_lost_points
 from hybridloop.tasks.primitives.unknown_options import with_answers
-from hybridloop.tasks.service_sessions import ServiceJob, jobs_of_session
 from hybridloop.tasks.session_renewal import SessionRenewal, closed_with_its_block, log_errors
-from hybridloop.tasks.session_status import SessionSnapshot, take_snapshot
 from hybridloop.tasks.submission.job_ids import check_stream, session_id
 from hybridloop.tasks.submission.round_in_flight import RoundInFlight
 from hybridloop.tasks.submission.rounds import Rounds
+
+if TYPE_CHECKING:
+    from hybridloop.tasks import circuit_jobs, service_sessions, session_status
+    from hybridloop.tasks.primitives import backend as backends
+    from hybridloop.tasks.primitives import estimator as estimators
+    from hybridloop.tasks.primitives import sampler as samplers
+else:
+    circuit_jobs = leaf("hybridloop.tasks.circuit_jobs")
+    backends = leaf("hybridloop.tasks.primitives.backend")
+    estimators = leaf("hybridloop.tasks.primitives.estimator")
+    samplers = leaf("hybridloop.tasks.primitives.sampler")
+    service_sessions = leaf("hybridloop.tasks.service_sessions")
+    session_status = leaf("hybridloop.tasks.session_status")
 
 _log = logging.getLogger(__name__)
 
@@ -63,7 +72,6 @@ class OpenSession:
         self.run_uid = connection.run.uid
         self.seed = connection.run.seed
         self.rounds = Rounds(connection)
-        self.circuit_rounds = CircuitRounds(self.rounds)
         self.on_close: Callable[[], None] | None = None  # of the block that holds the session
         self._connection = connection
         self._final_status: str | None = None
@@ -140,10 +148,15 @@ class OpenSession:
         """Number of circuit structures that were compiled; angles do not count."""
         return self.rounds.builder.num_compiled
 
+    @cached_property
+    def circuit_rounds(self) -> circuit_jobs.CircuitRounds:
+        """The rounds of programs that are no algorithm's."""
+        return circuit_jobs.CircuitRounds(self.rounds)
+
     @property
-    def snapshot(self) -> SessionSnapshot:
+    def snapshot(self) -> session_status.SessionSnapshot:
         """The session's state now, without a request to the service; thread-safe."""
-        return take_snapshot(self._connection, self.rounds.streams, self.id, self.status)
+        return session_status.take_snapshot(self._connection, self.rounds.streams, self.id, self.status)
 
     def open(self) -> None:
         """Open a session at the service now; otherwise a run's first round does it."""
@@ -169,14 +182,16 @@ class OpenSession:
     @overload
     def run(
         self, programs: list[Any] | tuple[Any, ...], *, shots: int = ..., name: str | None = ..., seed: int | None = ...
-    ) -> list[SessionJob]: ...
+    ) -> list[circuit_jobs.SessionJob]: ...
 
     @overload
-    def run(self, programs: Any, *, shots: int = ..., name: str | None = ..., seed: int | None = ...) -> SessionJob: ...
+    def run(
+        self, programs: Any, *, shots: int = ..., name: str | None = ..., seed: int | None = ...
+    ) -> circuit_jobs.SessionJob: ...
 
     def run(
         self, programs: Any, *, shots: int = 1024, name: str | None = None, seed: int | None = None
-    ) -> SessionJob | list[SessionJob]:
+    ) -> circuit_jobs.SessionJob | list[circuit_jobs.SessionJob]:
         """Submit programs, each `shots` times; return a job of a program, or the jobs of a list.
 
         Programs are circuits of Qiskit and Cirq, QNodes and tapes of PennyLane, OpenQASM 2 and 3, QIR, and Q#
@@ -193,14 +208,16 @@ class OpenSession:
         jobs = self.circuit_rounds.start(programs if is_list else [programs], shots, name, seed)
         return jobs if is_list else jobs[0]
 
-    def jobs(self) -> list[ServiceJob]:
+    def jobs(self) -> list[service_sessions.ServiceJob]:
         """Return the session's jobs as the service lists them, in order of creation, pings included.
 
         Those that were asked for before are submitted first.
         """
         for round_ in self.rounds.streams.in_flight():
             round_.wait_until_accepted()
-        return jobs_of_session(self._connection.service.workspace, self.id) if self.sessions.rows else []
+        return (
+            service_sessions.jobs_of_session(self._connection.service.workspace, self.id) if self.sessions.rows else []
+        )
 
     @property
     def details(self) -> dict[str, Any]:
@@ -208,14 +225,14 @@ class OpenSession:
         return show_session(self._connection.service.workspace, self.id)
 
     @with_answers("sampler")
-    def sampler(self, *, shots: int = 1024, stream: str = MAIN_STREAM) -> SessionSampler:
+    def sampler(self, *, shots: int = 1024, stream: str = MAIN_STREAM) -> samplers.SessionSampler:
         """Return a `BaseSamplerV2` whose jobs are rounds of this session; `shots` is for PUBs that state none.
 
         A job without counts raises in `result()`, because another library's algorithm would take its point for a
         perfect one. Raises InputError for a failure policy that penalizes or skips such points.
         """
-        check_no_lost_points("a sampler", self._connection.options.failure.on_lost_job)
-        return SessionSampler(self.rounds, shots=shots, stream=check_stream(stream))
+        samplers.check_no_lost_points("a sampler", self._connection.options.failure.on_lost_job)
+        return samplers.SessionSampler(self.rounds, shots=shots, stream=check_stream(stream))
 
     @with_answers("estimator")
     def estimator(
@@ -226,7 +243,7 @@ class OpenSession:
         shares_equal_points: bool = False,
         top_ups: bool = True,
         shots: int | None = None,
-    ) -> SessionEstimator:
+    ) -> estimators.SessionEstimator:
         """Return a `BaseEstimatorV2` whose jobs are rounds of this session.
 
         `precision`, a standard error in the observable's unit, is for PUBs that state none. Points whose standard
@@ -235,9 +252,9 @@ class OpenSession:
         are measured apart; with `shares_equal_points`, equal circuits at equal angles in a call share their shots, and
         so their errors. Else see `sampler`.
         """
-        check_no_lost_points("an estimator", self._connection.options.failure.on_lost_job)
+        samplers.check_no_lost_points("an estimator", self._connection.options.failure.on_lost_job)
         place = check_stream(stream)
-        return SessionEstimator(
+        return estimators.SessionEstimator(
             self.rounds,
             precision=precision,
             stream=place,
@@ -246,13 +263,13 @@ class OpenSession:
             shots=shots,
         )
 
-    def backend(self) -> SessionBackend:
+    def backend(self) -> backends.SessionBackend:
         """Return a `BackendV2` whose jobs are rounds of this session, for pass managers and other packages.
 
         A job without counts raises in `result()`, as QiskitError: see `sampler`.
         """
-        check_no_lost_points("a backend", self._connection.options.failure.on_lost_job)
-        return SessionBackend(self.target, self.circuit_rounds.start_by_content)
+        samplers.check_no_lost_points("a backend", self._connection.options.failure.on_lost_job)
+        return backends.SessionBackend(self.target, self.circuit_rounds.start_by_content)
 
     def ping(self) -> None:
         """Ping the open session now. Raises InputError for a session that is not pinged, else what failed."""
@@ -346,4 +363,5 @@ def open_run_session(
             session.check_deadline()
             session.open()
         yield session
-        session.circuit_rounds.await_all()
+        if "circuit_rounds" in vars(session):
+            session.circuit_rounds.await_all()

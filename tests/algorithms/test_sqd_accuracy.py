@@ -9,7 +9,7 @@ from hybridloop.algorithms.sqd.comparison import compare_with_classical
 from hybridloop.algorithms.sqd.extrapolation import Extrapolation, extrapolate_variance
 from hybridloop.algorithms.steps import compute_each
 from hybridloop.descriptions.sqd import SqdSettings
-from hybridloop.inputs.problem_objects.molecules import GeometryOptions
+from hybridloop.inputs.problem_objects.geometry_options import GeometryOptions
 from hybridloop.inputs.problems import read_problem
 from hybridloop.preparation.sqd import PreparedSqd
 from tests.algorithms.batched_state_helpers import shot_rounds

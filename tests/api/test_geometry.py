@@ -21,7 +21,7 @@ from hybridloop.errors import InputError
 from hybridloop.flows.sweep_execution.spec import points_of
 from hybridloop.inputs.formats.energies import geometry_of, read_energy_problem
 from hybridloop.inputs.formats.fcidump import fcidump_text, read_fcidump
-from hybridloop.inputs.problem_objects.molecules import GeometryOptions
+from hybridloop.inputs.problem_objects.geometry_options import GeometryOptions
 from hybridloop.inputs.problems import Reading, read_for
 from hybridloop.preparation.problem import facts_of, resolve_problem
 from hybridloop.targets import find_target

@@ -26,7 +26,7 @@ from hybridloop.compiler.programs import CompiledPerPoint
 from hybridloop.descriptions import ALGORITHMS, options
 from hybridloop.emulator.client_clock import ServiceClock
 from hybridloop.errors import InputError, ReplayDiverged, RunBusy
-from hybridloop.inputs.problem_objects.molecules import OF_GEOMETRY, GeometryOptions
+from hybridloop.inputs.problem_objects.geometry_options import OF_GEOMETRY, GeometryOptions
 from hybridloop.journal import open_journal
 from hybridloop.reports.verify import verify_run
 from hybridloop.results.result import RunResult

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hybridloop.algorithms.coordinates import varied_coordinate
 from hybridloop.errors import InputError
 from hybridloop.inputs.formats.energies import geometry_of
-from hybridloop.inputs.problem_objects.molecules import GeometryOptions
+from hybridloop.inputs.problem_objects.geometry_options import GeometryOptions
 from hybridloop.inputs.problems import Reading, read_for, read_problem
 from hybridloop.inputs.ranges import with_ranges
 from hybridloop.preparation.checks import points_of_scan

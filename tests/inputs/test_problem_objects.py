@@ -31,7 +31,7 @@ from hybridloop.errors import InputError
 from hybridloop.flows.sweep_execution.spec import points_of
 from hybridloop.inputs.formats.binary import read_binary_problem
 from hybridloop.inputs.formats.energies import read_energy_problem, read_pauli_sum
-from hybridloop.inputs.problem_objects.molecules import GeometryOptions
+from hybridloop.inputs.problem_objects.geometry_options import GeometryOptions
 from hybridloop.inputs.problems import Reading, read_for, read_problem, read_scan
 from tests.paths import DATA
 from tests.preparation_helpers import prepare_qaoa

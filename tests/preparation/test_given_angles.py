@@ -12,8 +12,9 @@ import pytest
 from numpy.typing import NDArray
 
 from hybridloop.algorithms.estimation.estimates import Estimate
+from hybridloop.algorithms.optimizers.names import ScipyMethod
 from hybridloop.algorithms.optimizers.scaled import ScaledOptimizer
-from hybridloop.algorithms.optimizers.scipy import ScipyMethod, ScipyOptimizer
+from hybridloop.algorithms.optimizers.scipy import ScipyOptimizer
 from hybridloop.algorithms.outcome import Outcome
 from hybridloop.descriptions.qaoa import QaoaSettings
 from hybridloop.errors import InputError

@@ -13,7 +13,7 @@ from hybridloop.algorithms.rounds import RunRound
 from hybridloop.data import load_table
 from hybridloop.descriptions.scan import ScanSettings
 from hybridloop.errors import InputError
-from hybridloop.inputs.problem_objects.molecules import GeometryOptions
+from hybridloop.inputs.problem_objects.geometry_options import GeometryOptions
 from hybridloop.inputs.problems import read_problem, read_scan
 from hybridloop.preparation.problem import exact_energy, parse_problem
 from hybridloop.preparation.scan import PreparedScan

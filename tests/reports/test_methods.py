@@ -16,7 +16,7 @@ from hybridloop.algorithms.problems.exact import exact_energy_of_spin
 from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.estimate.planner import plan_run
 from hybridloop.inputs.formats.energies import read_energy_problem
-from hybridloop.inputs.problem_objects.molecules import GeometryOptions
+from hybridloop.inputs.problem_objects.geometry_options import GeometryOptions
 from hybridloop.inputs.problems import read_problem, read_scan
 from hybridloop.preparation.checks import points_of_scan
 from hybridloop.reports.paper.folder import write_paper

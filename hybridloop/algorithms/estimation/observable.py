@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import combinations
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +19,15 @@ from qiskit import QuantumCircuit
 from qiskit.quantum_info import PauliList, SparsePauliOp
 
 from hybridloop.algorithms.circuits.diagonalization import BoolArray, Diagonalization, bit_masks, diagonalize
-from hybridloop.algorithms.circuits.orbital_rotation import OrbitalRotation
-from hybridloop.algorithms.circuits.pair_rotation import PairRotation
 from hybridloop.algorithms.estimation.commuting_groups import color_greedily, insert_sorted
 from hybridloop.errors import InputError
+from hybridloop.runtime.leaves import leaf
+
+if TYPE_CHECKING:
+    from hybridloop.algorithms.circuits import orbital_rotation, pair_rotation
+else:
+    orbital_rotation = leaf("hybridloop.algorithms.circuits.orbital_rotation")
+    pair_rotation = leaf("hybridloop.algorithms.circuits.pair_rotation")
 
 HERMITIAN_TOLERANCE = 1e-9  # hartree: smaller imaginary parts come from rounding where the operator was built
 MAX_COLORED_TERMS = 3000  # coloring compares all pairs
@@ -54,7 +60,7 @@ class MeasurementGroup:
     basis: str
     masks: tuple[int, ...]
     coefficients: NDArray[np.float64]
-    diagonalization: Diagonalization | OrbitalRotation | PairRotation | None = None
+    diagonalization: Diagonalization | orbital_rotation.OrbitalRotation | pair_rotation.PairRotation | None = None
     energy_range: float = math.inf
     ones: int | None = None
     fault_deviation: float = 0.0

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from hybridloop.algorithms.estimation.estimates import Evaluation
 from hybridloop.algorithms.estimation.symmetry import Symmetry, mean_of_kept
-from hybridloop.algorithms.mitigation.folding import TWIRLS, factors_in_order, fold
-from hybridloop.algorithms.mitigation.readout import (
-    CALIBRATION_JOBS,
-    ReadoutErrors,
-    calibrate_beside,
-    measure_readout_errors,
-    mitigate_readout,
-)
-from hybridloop.algorithms.mitigation.zne import ZeroNoiseExtrapolation, extrapolate_to_zero_noise
 from hybridloop.errors import InvalidValue
+from hybridloop.runtime.leaves import leaf
+
+if TYPE_CHECKING:
+    from hybridloop.algorithms.mitigation import folding, readout
+    from hybridloop.algorithms.mitigation import zne as extrapolating
+else:
+    folding = leaf("hybridloop.algorithms.mitigation.folding")
+    readout = leaf("hybridloop.algorithms.mitigation.readout")
+    extrapolating = leaf("hybridloop.algorithms.mitigation.zne")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class Mitigation:
 
     readout_shots: int = 0
     symmetries: tuple[Symmetry, ...] = ()
-    zne: ZeroNoiseExtrapolation | None = None
+    zne: extrapolating.ZeroNoiseExtrapolation | None = None
     twirl: bool = False
 
     def __post_init__(self) -> None:
@@ -50,12 +51,12 @@ class Mitigation:
         if not self.has_copies:
             return (1.0,)
         by_factor = (1.0,) if self.zne is None else self.zne.weights
-        return tuple(by_factor[place] / TWIRLS for place in factors_in_order(len(by_factor)))
+        return tuple(by_factor[place] / folding.TWIRLS for place in folding.factors_in_order(len(by_factor)))
 
     @property
     def calibration_circuits(self) -> int:
         """The number of calibration circuits, which take one round before a search, and are beside the final groups."""
-        return CALIBRATION_JOBS if self.readout_shots else 0
+        return readout.CALIBRATION_JOBS if self.readout_shots else 0
 
     def search_evaluation(self, evaluation: Evaluation) -> Evaluation:
         """Return the search's evaluation, mitigated; for readout mitigation it first measures the readout errors.
@@ -64,26 +65,28 @@ class Mitigation:
         """
         if not self.readout_shots:
             return self.at_errors(evaluation, None)
-        errors = measure_readout_errors(evaluation.observable.num_qubits, evaluation.run_round, self.readout_shots)
+        errors = readout.measure_readout_errors(
+            evaluation.observable.num_qubits, evaluation.run_round, self.readout_shots
+        )
         return self.at_errors(evaluation, replace(errors, shots=None))
 
-    def at_errors(self, evaluation: Evaluation, errors: ReadoutErrors | None) -> Evaluation:
+    def at_errors(self, evaluation: Evaluation, errors: readout.ReadoutErrors | None) -> Evaluation:
         """Return an evaluation without gate noise's mitigation, at readout errors that are known (None: without)."""
         if errors is None and not self.symmetries:
             return evaluation
-        return mitigate_readout(evaluation, errors=errors, symmetries=self.symmetries)
+        return readout.mitigate_readout(evaluation, errors=errors, symmetries=self.symmetries)
 
     def final_evaluation(self, evaluation: Evaluation) -> Evaluation:
         """Return the evaluation of the final measurement, which measures the readout errors beside its groups."""
         bare = evaluation.observable
         if self.readout_shots and bare.groups:
-            evaluation = calibrate_beside(evaluation, self.symmetries)
+            evaluation = readout.calibrate_beside(evaluation, self.symmetries)
         else:
             evaluation = self.at_errors(evaluation, None)
         if self.zne is None:
-            return fold(evaluation, (1,), (1.0,)) if self.twirl else evaluation
+            return folding.fold(evaluation, (1,), (1.0,)) if self.twirl else evaluation
         kept = [mean_of_kept(group, self.symmetries, bare.num_qubits) for group in bare.groups]
-        return extrapolate_to_zero_noise(evaluation, self.zne, bare.constant + math.fsum(kept))
+        return extrapolating.extrapolate_to_zero_noise(evaluation, self.zne, bare.constant + math.fsum(kept))
 
 
 UNMITIGATED = Mitigation()

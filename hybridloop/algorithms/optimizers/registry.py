@@ -5,18 +5,32 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.optimizers.base import Optimizer
-from hybridloop.algorithms.optimizers.rotosolve import Rotosolve
-from hybridloop.algorithms.optimizers.scipy import ScipyMethod, ScipyOptimizer, min_evaluations
-from hybridloop.algorithms.optimizers.trust_region import DEFAULT_TOLERANCE, FIRST_SHOTS, NEAR_SHOTS, TrustRegion
+from hybridloop.algorithms.optimizers.names import (
+    DEFAULT_TOLERANCE,
+    FIRST_SHOTS,
+    NEAR_SHOTS,
+    ROTOSOLVE,
+    TRUST_REGION,
+    ScipyMethod,
+)
 from hybridloop.errors import InputError
+from hybridloop.runtime.leaves import leaf
+
+if TYPE_CHECKING:
+    from hybridloop.algorithms.optimizers import rotosolve, trust_region
+    from hybridloop.algorithms.optimizers import scipy as scipy_optimizers
+else:
+    scipy_optimizers = leaf("hybridloop.algorithms.optimizers.scipy")
+    trust_region = leaf("hybridloop.algorithms.optimizers.trust_region")
+    rotosolve = leaf("hybridloop.algorithms.optimizers.rotosolve")
 
 TERMINATION_SETTINGS = ("tolerance", "gradient_norm")  # settings that an optimizer may support
 MEMBERS = ("can_skip", "ask", "tell", "best", "stop")  # of `Optimizer`
 _ROTOSOLVE_TOLERANCE = 2e-4  # hartree
-TRUST_REGION, ROTOSOLVE = "trust-region", "rotosolve"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,12 +88,14 @@ class OptimizerSpec:
 
 def _rotosolve(settings: SearchSettings) -> Optimizer:
     tolerance = _ROTOSOLVE_TOLERANCE if settings.tolerance is None else settings.tolerance
-    return Rotosolve(settings.ansatz.initial_point, settings.ansatz.frequencies, tolerance, settings.max_rounds + 1)
+    return rotosolve.Rotosolve(
+        settings.ansatz.initial_point, settings.ansatz.frequencies, tolerance, settings.max_rounds + 1
+    )
 
 
 def _trust_region(settings: SearchSettings) -> Optimizer:
     first = settings.shots or max(settings.least_shots, NEAR_SHOTS if settings.is_near else FIRST_SHOTS)
-    return TrustRegion(
+    return trust_region.TrustRegion(
         settings.ansatz.initial_point,
         settings.ansatz.frequencies,
         DEFAULT_TOLERANCE if settings.tolerance is None else settings.tolerance,
@@ -97,13 +113,15 @@ def _scipy(method: ScipyMethod) -> Callable[[SearchSettings], Optimizer]:
             # SciPy tests the steepest single angle; if all are that steep, the gradient has the norm that was set
             last = settings.gradient_norm / math.sqrt(max(settings.ansatz.num_parameters, 1))
             step = max(step, last)
-        return ScipyOptimizer(
+        return scipy_optimizers.ScipyOptimizer(
             settings.ansatz.initial_point,
             method,
             step_rad=step,
             tolerance_rad=last,
             # above `max_rounds`, which the caller enforces, and enough for the method's first model
-            max_evaluations=max(settings.max_rounds + 1, min_evaluations(method, settings.ansatz.num_parameters)),
+            max_evaluations=max(
+                settings.max_rounds + 1, scipy_optimizers.min_evaluations(method, settings.ansatz.num_parameters)
+            ),
             frequencies=settings.ansatz.frequencies,
             tolerance=settings.tolerance,
         )

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import enum
 import math
 import os
 import threading
@@ -30,6 +29,7 @@ from hybridloop.algorithms.optimizers.base import (
     stop_without_angles,
     validate_frequencies,
 )
+from hybridloop.algorithms.optimizers.names import ScipyMethod
 from hybridloop.algorithms.optimizers.trigonometric_model import fit_trigonometric, sample_offsets
 from hybridloop.algorithms.rounds import SAME_RAD, FailedPoint
 from hybridloop.errors import InvalidValue, ReplayDiverged
@@ -112,33 +112,6 @@ def _minimize(arguments: Mapping[str, Any], objective: Callable[..., Any]) -> En
     result = scipy.optimize.minimize(objective, **arguments)
     reason = f"{arguments['method']} ended: {str(result.message).strip().rstrip('.')}"
     return End(Stop(converged=bool(result.success), reason=reason))
-
-
-class ScipyMethod(enum.StrEnum):
-    """Method of `scipy.optimize.minimize`.
-
-    COBYLA: linear interpolation in a shrinking trust region (M. J. D. Powell, in Advances in Optimization and Numerical
-    Analysis, Kluwer 1994, 51; SciPy's port of PRIMA). COBYQA: quadratic interpolation (T. M. Ragonneau, thesis, Hong
-    Kong Polytechnic University, 2022). Nelder-Mead: a simplex (Comput. J. 7 (1965) 308). Powell: line searches along
-    conjugate directions (Comput. J. 7 (1964) 155). The others use gradients, which are measured by the parameter-shift
-    rule: unlike finite differences, its differences are as large as the energy itself, so shot noise matters less.
-    Methods that need a Hessian are left out.
-    """
-
-    COBYLA = "cobyla"
-    COBYQA = "cobyqa"
-    NELDER_MEAD = "nelder-mead"
-    POWELL = "powell"
-    CG = "cg"
-    BFGS = "bfgs"
-    L_BFGS_B = "l-bfgs-b"
-    TNC = "tnc"
-    SLSQP = "slsqp"
-
-    @property
-    def uses_gradient(self) -> bool:
-        """True if each evaluation also measures the gradient."""
-        return self not in (self.COBYLA, self.COBYQA, self.NELDER_MEAD, self.POWELL)
 
 
 @dataclass(slots=True)

@@ -30,11 +30,9 @@ from hybridloop.algorithms.optimizers.local_model import (
     has_overtone,
     phase_units,
 )
+from hybridloop.algorithms.optimizers.names import DEFAULT_TOLERANCE, FIRST_SHOTS
 from hybridloop.algorithms.rounds import FailedPoint
 
-FIRST_SHOTS = 1000  # of a point, over all groups
-NEAR_SHOTS = 2000  # the same, where the search starts near the minimum: fewer would not see the way that is left
-DEFAULT_TOLERANCE = 1.6e-3  # hartree: chemical accuracy
 ENDS = (0.4, 0.12)  # share of the tolerance for gain and for noise; the second where a frequency is unknown
 EXACT_SHIFT = math.pi / 2  # phase: of an angle with one frequency, where the shift rule is exact at any shift
 SHIFT = 1.0  # phase: of an angle with two frequencies; larger shifts have less noise, and more bias

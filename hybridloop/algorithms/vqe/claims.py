@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,13 +33,18 @@ from hybridloop.algorithms.facts import (
     symmetry_conserved,
     what_reaches_further,
 )
-from hybridloop.algorithms.mitigation.zne import extrapolation_doubts, is_too_noisy
 from hybridloop.algorithms.optimizers.base import Stop
 from hybridloop.algorithms.outcome import Fact, Outcome, measured_value
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.problems.pauli import MAX_EXACT_QUBITS, PauliProblem
 from hybridloop.algorithms.vqe.expectations import NO_EXPECTATIONS, Expectations
 from hybridloop.algorithms.vqe.simulated_energy import SimulatedEnergy
+from hybridloop.runtime.leaves import leaf
+
+if TYPE_CHECKING:
+    from hybridloop.algorithms.mitigation import zne
+else:
+    zne = leaf("hybridloop.algorithms.mitigation.zne")
 
 MENDABLE = 20.0  # residues: strong couplings that a search has not learned leave more than its noise
 
@@ -129,13 +134,13 @@ class StateClaims(Claims):
         facts, shortfall = self.examined(point, excess, Stop(outcome.converged, outcome.reason))
         doubts = [*(() if state is None else state.doubts), *shortfall]
         if (estimate := final.estimate).extrapolation is not None:
-            doubts += extrapolation_doubts(estimate, self.precision, self.unit)
+            doubts += zne.extrapolation_doubts(estimate, self.precision, self.unit)
             if energy is not None:
                 doubts += self._unlike_simulation(energy, estimate)
         facts = (*facts, *([symmetry_conserved(estimate, self.counted)] if self.counted else []))
         (forecast,) = [source for source in outcome.error_budget if source.is_one_sided]
         values = measured_value(final, *(known_residue(excess) or (forecast.amount, forecast.meaning)))
-        if is_too_noisy(estimate):
+        if estimate.extrapolation is not None and zne.is_too_noisy(estimate):
             values["interval95"] = None
         columns = {} if state is None else state.columns
         return replace(outcome, **values, **columns, facts=facts).doubted(*doubts)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +26,6 @@ from hybridloop.algorithms.estimation.grouping import group_hamiltonian
 from hybridloop.algorithms.estimation.observable import Grouping, Observable
 from hybridloop.algorithms.estimation.sampling import DEFAULT_SAMPLING, PlannedShots, Sampling
 from hybridloop.algorithms.mitigation.mitigation import UNMITIGATED, Mitigation
-from hybridloop.algorithms.mitigation.readout import ReadoutErrors, errors_beside
 from hybridloop.algorithms.optimizers.base import Stop
 from hybridloop.algorithms.outcome import Outcome, RoundLog, RoundProgress, measured_value
 from hybridloop.algorithms.rounds import Counts, KeptCounts, RunRound, larger_cap_of, share_caps
@@ -34,6 +34,12 @@ from hybridloop.algorithms.vqe.claims import NO_CLAIMS, Claims
 from hybridloop.algorithms.vqe.expectations import NO_EXPECTATIONS, FinalPoint, at_these_angles
 from hybridloop.algorithms.vqe.simulated_energy import AGREES, NOT_SHOWN
 from hybridloop.errors import RoundTooLarge
+from hybridloop.runtime.leaves import leaf
+
+if TYPE_CHECKING:
+    from hybridloop.algorithms.mitigation import readout
+else:
+    readout = leaf("hybridloop.algorithms.mitigation.readout")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +89,7 @@ def vqe(
     expected, simulated, expectations = sampling.expected, claims.simulated, claims.expectations
     with_energy = NO_EXPECTATIONS if mitigation.has_copies else expectations
 
-    def final_point(point: NDArray[np.float64], errors: ReadoutErrors | None = None) -> FinalPoint:
+    def final_point(point: NDArray[np.float64], errors: readout.ReadoutErrors | None = None) -> FinalPoint:
         return FinalPoint(mitigation.at_errors(bare, errors), claims.groups, ansatz, point)
 
     def planned(recent: Sequence[Estimate]) -> PlannedShots:
@@ -159,7 +165,7 @@ def vqe(
 
         if not mitigation.has_copies:
             kept_counts = keeper.at(point)
-            errors = errors_beside(final.pooled) if mitigation.readout_shots and final.pooled else None
+            errors = readout.errors_beside(final.pooled) if mitigation.readout_shots and final.pooled else None
             table = expectations.measure(final_point(point, errors), kept_counts, final.others, sampling, on_counts)
         else:
             table = expectations.measure_each(

@@ -19,9 +19,14 @@ from hybridloop.cli.output import (
     print_rows,
     write_text,
 )
-from hybridloop.cli.progress import show_progress
 from hybridloop.errors import InputError
+from hybridloop.runtime.leaves import leaf
 from hybridloop.runtime.text_table import count_text
+
+if TYPE_CHECKING:
+    from hybridloop.cli import progress as progress_lines
+else:
+    progress_lines = leaf("hybridloop.cli.progress")
 
 if TYPE_CHECKING:
     from hybridloop.reports.reproduce import Reproduction
@@ -168,7 +173,7 @@ def reproduce(
     """
     from hybridloop.api.stored import note_compared, repeat
 
-    with show_progress(quiet=quiet) as display:
+    with progress_lines.show_progress(quiet=quiet) as display:
         result = repeat(run, run_key, workspace, display.on_progress, display.feed)
     if json:
         print_json(result.as_dict())

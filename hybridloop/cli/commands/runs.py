@@ -1,4 +1,4 @@
-"""`hybridloop runs …`: list, show, resume, stop and prune the runs of the journal."""
+"""`hybridloop runs …`: list, show, stop and prune the runs of the journal."""
 
 from __future__ import annotations
 
@@ -10,13 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hybridloop.api.environment import has_prefect
 from hybridloop.cli.completion import run_keys
-from hybridloop.cli.options import changes_of, given_options, resume_options, with_options
 from hybridloop.cli.output import (
     AsJson,
-    Quiet,
-    RequirePrefect,
     Workspace,
     print_facts,
     print_json,
@@ -25,24 +21,30 @@ from hybridloop.cli.output import (
     print_rows,
     print_text,
 )
-from hybridloop.cli.progress import show_progress, show_stages
 from hybridloop.cli.result_output import Unit, print_result
 from hybridloop.data.states import ORPHANED, STATUSES, State
-from hybridloop.descriptions import ALGORITHMS
 from hybridloop.errors import InputError, InvalidValue
-from hybridloop.settings import parse_duration
+from hybridloop.runtime.leaves import leaf
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+    from hybridloop import descriptions, settings
+    from hybridloop.api import environment
+    from hybridloop.cli import progress as progress_lines
     from hybridloop.journal import DamagedRun, Event, Journal, RunRecord, RunTotals
     from hybridloop.tasks.pruning import PruningResult
+else:
+    environment = leaf("hybridloop.api.environment")
+    progress_lines = leaf("hybridloop.cli.progress")
+    descriptions = leaf("hybridloop.descriptions")
+    settings = leaf("hybridloop.settings")
 
 _DAMAGED = "damaged"
 _STATUSES = (*STATUSES, "running", State.NEW.value, State.PREPARING.value, _DAMAGED)
 _log = logging.getLogger(__name__)
 
-app = typer.Typer(name="runs", no_args_is_help=True, help="Runs of the journal, finished or not.")
+app = typer.Typer()
 
 Run = Annotated[
     str,
@@ -138,78 +140,14 @@ def show(run: Run, *, json: AsJson = False) -> None:
     if len(row["results"]) < 2:
         facts.pop("results")
     print_facts(facts)
-    if record.result is not None and record.algorithm in ALGORITHMS:  # else its package is not installed here
+    is_known = record.algorithm in descriptions.ALGORITHMS  # else its package is not installed here
+    if record.result is not None and is_known:
         print_text(RunResult.from_dict(record.result).details())
 
 
 def _short(event: Event) -> Mapping[str, Any]:
     """Return an event's facts without an earlier result, which `runs export` writes."""
     return {name: value for name, value in event.facts.items() if name != "before"}
-
-
-def _resume(
-    ctx: typer.Context,
-    run: Run,
-    *,
-    later: Annotated[bool, typer.Option("--later", help="Let the housekeeping flow resume it.")] = False,
-    plan: Annotated[bool, typer.Option("--plan", help="Estimate what is missing; start nothing.")] = False,
-    workspace: Workspace = None,
-    require_prefect: RequirePrefect = False,
-    unit: Unit = None,
-    json: AsJson = False,
-    quiet: Quiet = False,
-    **changes: Any,
-) -> None:
-    """Resume a run where it ended, with other limits if you give some; a result is extended if they reach further.
-
-    Nothing is measured twice, and the result is that of an uninterrupted run. An earlier result is kept.
-
-    Example: hybridloop runs resume night --max-cost 100USD
-    """
-    given = changes_of(given_options(ctx, changes))
-    if later:
-        if given or plan or require_prefect or unit is not None or workspace is not None:
-            problem = "housekeeping resumes a run with the settings that it has"
-            raise InputError("--later", problem, "Give --later alone, or resume the run here.")
-        _request_resume(run, as_json=json)
-        return
-    from hybridloop.api import stored as api
-
-    if plan:
-        if unit is not None:
-            raise InputError("--unit", "a plan has no energy", "Leave it out.")
-        if require_prefect:
-            raise InputError("--require-prefect", "a plan starts nothing", "Leave it out.")
-        with show_stages():
-            missing = api.plan_resume(run, given, workspace=workspace)
-        if json:
-            print_json(asdict(missing))
-        else:
-            print_text(str(missing))
-        return
-    with show_progress(quiet=quiet) as display:
-        result = api.resume_run(
-            run,
-            given,
-            workspace=workspace,
-            on_progress=display.on_progress,
-            feed=display.feed,
-            require_prefect=require_prefect,
-        )
-    print_result(result, as_json=json, unit=unit)
-
-
-app.command("resume")(with_options(_resume, resume_options()))
-
-
-def _request_resume(run: str, *, as_json: bool) -> None:
-    from hybridloop.api.stored import resume_later
-
-    record = resume_later(run)
-    if as_json:
-        print_json({"run_key": record.key, "resume_requested": True, "status": _status(record)})
-    else:
-        print_line(f"run {record.key} will be resumed by the next run of the housekeeping flow")
 
 
 @app.command()
@@ -237,7 +175,7 @@ def stop(run: Run, *, json: AsJson = False) -> None:
         try:
             record = journal.run(run)
         except InputError:  # it may be in the journal of another machine
-            if not has_prefect():
+            if not environment.has_prefect():
                 raise
             if _cancel_waiting(run):
                 _print_waiting(run, "scheduled", as_json=json)
@@ -245,19 +183,19 @@ def stop(run: Run, *, json: AsJson = False) -> None:
                 _stop_on_worker(run, as_json=json)
             return
         is_running = record.owner is not None and not _is_orphaned(record)
-        may_wait = not is_running and record.state is not State.ENDED and has_prefect()
+        may_wait = not is_running and record.state is not State.ENDED and environment.has_prefect()
         is_waiting = may_wait and _cancel_waiting(record.key, flow_runs_of(journal, record)[-1])
         if is_running or is_waiting:
             journal.request_stop(record.uid)  # neither a worker nor housekeeping resumes it
     if is_waiting:
-        _print_waiting(record.key, _status(record), as_json=json)
+        _print_waiting(record.key, status_of(record), as_json=json)
         return
     if json:
-        print_json({"run_key": record.key, "stop_requested": is_running, "status": _status(record)})
+        print_json({"run_key": record.key, "stop_requested": is_running, "status": status_of(record)})
     elif is_running:
         print_line(f"run {record.key} will stop within seconds; it runs in {record.owner}")
     else:
-        print_line(f"run {record.key} is not running: {_status(record)}")
+        print_line(f"run {record.key} is not running: {status_of(record)}")
 
 
 def _cancel_waiting(key: str, last: str | None = None) -> bool:
@@ -327,14 +265,13 @@ def prune(
     Example: hybridloop runs prune --older-than 90d
     """
     try:
-        age = parse_duration(older_than)
+        age = settings.parse_duration(older_than)
     except ValueError as error:
         raise InvalidValue("--older-than", f"{error}, got {older_than!r}") from error
     assert isinstance(age, float)
     if older_than.strip()[-1:].isdigit():  # seconds elsewhere, but most likely meant as days here
         raise InvalidValue("--older-than", f"must have a unit, for example {older_than.strip()}d, got {older_than!r}")
     before = datetime.now(UTC).timestamp() - age
-    from hybridloop.api.environment import resolve_workspace
     from hybridloop.tasks.pruning import find_prunable, prune_runs
 
     given_up = before if unfinished else None
@@ -345,7 +282,7 @@ def prune(
                 _confirm_pruning(result, before)
             result = prune_runs(
                 journal,
-                lambda: resolve_workspace(workspace),
+                lambda: environment.resolve_workspace(workspace),
                 ended_before=before,
                 given_up_before=given_up,
                 keeps_results=keep_results,
@@ -404,7 +341,7 @@ def _list_row(run: tuple[RunRecord, RunTotals] | DamagedRun, *, as_json: bool) -
 def _row(record: RunRecord, rounds: int, jobs: int) -> dict[str, Any]:
     return {
         "run_key": record.key,
-        "status": _status(record),
+        "status": status_of(record),
         "algorithm": record.algorithm,
         "problem": record.problem or None,
         "target": record.target,
@@ -441,7 +378,7 @@ def _stored_as(wanted: Collection[str]) -> Collection[str] | None:
     return {*wanted, *of_dead}
 
 
-def _status(record: RunRecord) -> str:
+def status_of(record: RunRecord) -> str:
     """Return the run's status; "interrupted" if its process died."""
     return "interrupted" if _is_orphaned(record) else record.status
 

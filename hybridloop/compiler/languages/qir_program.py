@@ -8,11 +8,10 @@ import hashlib
 from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister
 from qiskit.circuit import Instruction
 
+from hybridloop.compiler.given_programs import INSTRUCTION, KEY, may_be_program
 from hybridloop.compiler.languages.qir_output import OutputLayout, output_layout
 from hybridloop.compiler.languages.qir_text import EntryPoint, entry_point
 from hybridloop.errors import ProgramError
-
-_KEY = "payload:qir-"  # prefix of a stored program's key
 
 
 class QirProgram(Instruction):  # type: ignore[misc]  # Qiskit has no types
@@ -27,12 +26,12 @@ class QirProgram(Instruction):  # type: ignore[misc]  # Qiskit has no types
         self.text = qir_text(payload, label)
         self.entry: EntryPoint = entry_point(self.text, label)
         self.layout: OutputLayout = output_layout(self.text, label)
-        super().__init__("qir", self.entry.num_qubits, self.layout.num_bits, [], label=label)
+        super().__init__(INSTRUCTION, self.entry.num_qubits, self.layout.num_bits, [], label=label)
 
     @property
     def key(self) -> str:
         """The key under which the program is stored: its hash."""
-        return f"{_KEY}{hashlib.blake2b(self.payload, digest_size=16).hexdigest()}"
+        return f"{KEY}{hashlib.blake2b(self.payload, digest_size=16).hexdigest()}"
 
     def circuit(self) -> QuantumCircuit:
         """Return the circuit of this instruction alone, with a classical register for each part of the output."""
@@ -49,13 +48,8 @@ class QirProgram(Instruction):  # type: ignore[misc]  # Qiskit has no types
 
 def program_of(circuit: QuantumCircuit) -> QirProgram | None:
     """Return the program of a circuit that has nothing else, else None."""
-    operation = circuit.data[0].operation if len(circuit.data) == 1 else None
+    operation = circuit.data[0].operation if may_be_program(circuit) else None
     return operation if isinstance(operation, QirProgram) else None
-
-
-def is_qir_program(key: str) -> bool:
-    """Return whether a stored program is QIR as a user gave it."""
-    return key.startswith(_KEY)
 
 
 @functools.lru_cache(maxsize=64)

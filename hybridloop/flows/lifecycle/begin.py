@@ -10,13 +10,12 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hybridloop.azure.offered import find_offered_target
 from hybridloop.azure.workspace import identity_of
 from hybridloop.data.states import Move, after
 from hybridloop.errors import HybridloopError, InputError
-from hybridloop.estimate.bought import too_small_caps
 from hybridloop.journal import Journal, RunRecord, open_journal
 from hybridloop.journal.held_run import hold_run, how_to_resume
 from hybridloop.preparation import prepare
@@ -25,8 +24,14 @@ from hybridloop.runs.order import RunOrder
 from hybridloop.runs.recorded import SIMULATED
 from hybridloop.runs.run import Run, describe_run, find_run, in_workspace, with_groupings
 from hybridloop.runtime.json_cache import SIMULATIONS, restore_values, used_values
+from hybridloop.runtime.leaves import leaf
 from hybridloop.runtime.stages import announce
 from hybridloop.targets import Target, recorded_target
+
+if TYPE_CHECKING:
+    from hybridloop.estimate import bought
+else:
+    bought = leaf("hybridloop.estimate.bought")
 
 RECORDED_AFTER_S = 1.0  # of its preparation: simulations and the choice of groups may take minutes
 
@@ -100,8 +105,9 @@ def prepared(run: Run, place: Place) -> Run:
             order.algorithm, order.text, run.settings, run.record.seed, recorded=run.recorded, target=target
         )
     record = with_groupings(recorded(), found.algorithm.groupings)
-    if not record.has_begun and (warning := too_small_caps(found.algorithm, found.target, run.settings)):
-        _log.warning("%s", warning)
+    if run.settings.caps.count and not record.has_begun:
+        if warning := bought.too_small_caps(found.algorithm, found.target, run.settings):
+            _log.warning("%s", warning)
     return replace(run, record=record, simulations=simulations, prepared=found)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,24 +14,32 @@ from hybridloop.algorithms.binary.problem_kinds import independent_set, max_cut,
 from hybridloop.algorithms.choices import GraphObjective
 from hybridloop.algorithms.problems.pauli import PauliProblem
 from hybridloop.errors import InputError, ProblemError
-from hybridloop.inputs.formats.binary_json import polynomial, problem_of_document
-from hybridloop.inputs.formats.clauses import read_clauses
-from hybridloop.inputs.formats.constrained import read_lp
 from hybridloop.inputs.formats.detect import check_blanks, detect_format
-from hybridloop.inputs.formats.energies import read_pauli_sum
-from hybridloop.inputs.formats.evidence import may_be_adjacency
-from hybridloop.inputs.formats.graphs import (
-    read_dimacs,
-    read_graphml,
-    read_metis,
-    read_node_link,
-    read_with_networkx,
-)
 from hybridloop.inputs.formats.json_text import JsonDocument, read_json, read_json_object
-from hybridloop.inputs.formats.programs import read_mps
 from hybridloop.inputs.formats.rows import json_rows, read_rows
-from hybridloop.inputs.formats.tables import SquareMatrix, read_qbsolv, read_table
+from hybridloop.runtime.leaves import leaf
 from hybridloop.settings.input_format import ENERGY_FORMATS, NOT_PROBLEMS, InputFormat
+
+if TYPE_CHECKING:
+    from hybridloop.inputs.formats import (
+        binary_json,
+        clauses,
+        constrained,
+        energies,
+        evidence,
+        graphs,
+        programs,
+        tables,
+    )
+else:
+    clauses = leaf("hybridloop.inputs.formats.clauses")
+    constrained = leaf("hybridloop.inputs.formats.constrained")
+    energies = leaf("hybridloop.inputs.formats.energies")
+    graphs = leaf("hybridloop.inputs.formats.graphs")
+    programs = leaf("hybridloop.inputs.formats.programs")
+    tables = leaf("hybridloop.inputs.formats.tables")
+    binary_json = leaf("hybridloop.inputs.formats.binary_json")
+    evidence = leaf("hybridloop.inputs.formats.evidence")
 
 ACCEPTED_FORMATS = (
     "edges, CSV, GraphML, METIS, DIMACS, GML, GEXF, rows of a QUBO, clauses of MaxSAT, node-link JSON, or JSON with "
@@ -75,29 +84,33 @@ def read_binary_problem(
         value = read_json(text, source)
         if not isinstance(value, list) or not value:
             raise ProblemError(source, None, "the list is empty", f"Give {ACCEPTED_FORMATS}.")
-        return _table_problem(read_table(json_rows(value, source), found, is_forced=form is not None), objective)
+        return _table_problem(tables.read_table(json_rows(value, source), found, is_forced=form is not None), objective)
     if found in _OF_ROWS or (found is None and start not in "{<"):
         table = read_rows(text, source)
-        if found is None and may_be_adjacency(table):
-            return _graph_problem(read_metis(text, source), objective)  # which says what contradicts it
-        return _table_problem(read_table(table, found, is_forced=form is not None), objective)
+        if found is None and evidence.may_be_adjacency(table):
+            return _graph_problem(graphs.read_metis(text, source), objective)  # which says what contradicts it
+        return _table_problem(tables.read_table(table, found, is_forced=form is not None), objective)
     if found is not InputFormat.PAULIS and (found in _REFUSED or start == "<"):
         what = "no known kind of graph in XML" if found is None else found.description
         raise ProblemError(source, None, f"this is {what}", f"Give {ACCEPTED_FORMATS}.")
     _check_own_objective(source, objective)
     try:
         if found is InputFormat.PAULIS:
-            return _diagonal(read_pauli_sum(text, source))
+            return _diagonal(energies.read_pauli_sum(text, source))
         if found is InputFormat.CNF:
-            return read_clauses(text, source)
+            return clauses.read_clauses(text, source)
         if found is InputFormat.QBSOLV:
-            return read_qbsolv(text, source).as_problem()
+            return tables.read_qbsolv(text, source).as_problem()
         if found is InputFormat.LP:
-            return polynomial(JsonDocument(source, dict(read_lp(text, source))), reading="read as LP")
+            return binary_json.polynomial(
+                JsonDocument(source, dict(constrained.read_lp(text, source))), reading="read as LP"
+            )
         if found is InputFormat.MPS:
-            return polynomial(JsonDocument(source, dict(read_mps(text, source))), reading="read as MPS")
+            return binary_json.polynomial(
+                JsonDocument(source, dict(programs.read_mps(text, source))), reading="read as MPS"
+            )
         document = JsonDocument(source, read_json_object(text, source))
-        if (problem := problem_of_document(document)) is not None:
+        if (problem := binary_json.problem_of_document(document)) is not None:
             return problem
     except ProblemError:
         raise
@@ -110,12 +123,12 @@ def _graph_problem(graph: Graph, objective: GraphObjective) -> BinaryProblem:
     return max_cut(graph) if objective is GraphObjective.MAX_CUT else independent_set(graph)
 
 
-def _table_problem(table: Graph | SquareMatrix, objective: GraphObjective) -> BinaryProblem:
+def _table_problem(table: Graph | tables.SquareMatrix, objective: GraphObjective) -> BinaryProblem:
     """Return the problem of a table: its graph's, or the minimum of xᵀQx."""
     graph = table if isinstance(table, Graph) else table.as_graph()
     if graph is not None:
         return _graph_problem(graph, objective)
-    assert isinstance(table, SquareMatrix)
+    assert isinstance(table, tables.SquareMatrix)
     _check_own_objective(table.source, objective)
     return table.as_problem()
 
@@ -141,14 +154,14 @@ def _diagonal(problem: PauliProblem) -> BinaryProblem:
 def _node_link(text: str, source: str) -> Graph:
     document = JsonDocument(source, read_json_object(text, source))
     document.check_names(document.value, _OF_NODE_LINK)
-    return read_node_link(document)
+    return graphs.read_node_link(document)
 
 
 _GRAPH_READERS: dict[InputFormat | None, Callable[[str, str], Graph]] = {
-    InputFormat.GRAPHML: read_graphml,
+    InputFormat.GRAPHML: lambda text, source: graphs.read_graphml(text, source),
     InputFormat.NODE_LINK: _node_link,
-    InputFormat.METIS: read_metis,
-    InputFormat.DIMACS: read_dimacs,
-    InputFormat.GML: lambda text, source: read_with_networkx(text, source, "GML"),
-    InputFormat.GEXF: lambda text, source: read_with_networkx(text, source, "GEXF"),
+    InputFormat.METIS: lambda text, source: graphs.read_metis(text, source),
+    InputFormat.DIMACS: lambda text, source: graphs.read_dimacs(text, source),
+    InputFormat.GML: lambda text, source: graphs.read_with_networkx(text, source, "GML"),
+    InputFormat.GEXF: lambda text, source: graphs.read_with_networkx(text, source, "GEXF"),
 }

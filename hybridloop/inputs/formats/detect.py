@@ -8,16 +8,21 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from hybridloop.errors import ProblemError
-from hybridloop.inputs.formats.adjacency import read_adjacency
-from hybridloop.inputs.formats.evidence import layout_of
 from hybridloop.inputs.formats.geometry import geometry_format
-from hybridloop.inputs.formats.json_text import read_json
-from hybridloop.inputs.formats.pauli_text import is_label, is_pauli_text
 from hybridloop.inputs.formats.rows import BLANKS, json_rows, read_rows
+from hybridloop.runtime.leaves import leaf
 from hybridloop.settings.input_format import InputFormat
+
+if TYPE_CHECKING:
+    from hybridloop.inputs.formats import adjacency, evidence, json_text, pauli_text
+else:
+    evidence = leaf("hybridloop.inputs.formats.evidence")
+    adjacency = leaf("hybridloop.inputs.formats.adjacency")
+    json_text = leaf("hybridloop.inputs.formats.json_text")
+    pauli_text = leaf("hybridloop.inputs.formats.pauli_text")
 
 LABEL_KEYS = ("pauli", "label", "paulis", "pauli_string", "term", "operator")
 COEFFICIENT_KEYS = ("coeffs", "coeff", "coefficients", "coefficient", "weight", "value")
@@ -69,7 +74,7 @@ def detect_format(text: str) -> InputFormat | None:
     if re.match(r"(?:[!#][^\n]*\n\s*)*[&$]FCI\b", start, re.IGNORECASE):
         return InputFormat.FCIDUMP
     if start.startswith(("{", "[")):
-        return _of(lambda: _json_format(read_json(text, "")))
+        return _of(lambda: _json_format(json_text.read_json(text, "")))
     if start.startswith("<"):
         found = _XML.search(start)
         return None if found is None else InputFormat(found[1])
@@ -87,14 +92,14 @@ def detect_format(text: str) -> InputFormat | None:
         return InputFormat.CIRCUIT
     if (geometry := geometry_format(text)) is not None:
         return geometry
-    if is_pauli_text(text):
+    if pauli_text.is_pauli_text(text):
         return InputFormat.PAULIS
     lines = [stripped for line in text.splitlines() if (stripped := line.split("#", 1)[0].strip())]
     if lines and all(map(_YAML.match, lines)):
         return InputFormat.SETTINGS
-    if _of(lambda: read_adjacency(text, "")) is not None:
+    if _of(lambda: adjacency.read_adjacency(text, "")) is not None:
         return InputFormat.METIS
-    return _of(lambda: layout_of(read_rows(text, "")))
+    return _of(lambda: evidence.layout_of(read_rows(text, "")))
 
 
 def _has_hard_clauses(text: str) -> bool:
@@ -119,7 +124,7 @@ def _of(found: Callable[[], T]) -> T | None:
 def _json_format(value: Any) -> InputFormat | None:
     if isinstance(value, dict):
         formats = {_FORMAT_BY_KEY[key] for key in value if key in _FORMAT_BY_KEY}
-        if not formats and value and all(is_label(key) and key for key in value):
+        if not formats and value and all(pauli_text.is_label(key) and key for key in value):
             return InputFormat.PAULIS
         return formats.pop() if len(formats) == 1 else None
     if not isinstance(value, list) or not value:
@@ -129,10 +134,10 @@ def _json_format(value: Any) -> InputFormat | None:
             return InputFormat.PAULIS
     elif all(isinstance(entry, list) and len(entry) == 2 and _is_term(*entry) for entry in value):
         return InputFormat.PAULIS
-    return layout_of(json_rows(value, ""))
+    return evidence.layout_of(json_rows(value, ""))
 
 
 def _is_term(first: Any, second: Any) -> bool:
     if isinstance(second, str):
         first, second = second, first
-    return isinstance(first, str) and bool(first) and is_label(first) and not isinstance(second, str)
+    return isinstance(first, str) and bool(first) and pauli_text.is_label(first) and not isinstance(second, str)

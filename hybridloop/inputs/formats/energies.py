@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, replace
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -17,8 +17,13 @@ from hybridloop.errors import ProblemError
 from hybridloop.inputs.formats.detect import COEFFICIENT_KEYS, LABEL_KEYS, check_blanks, detect_format
 from hybridloop.inputs.formats.fcidump import fcidump_text, read_fcidump
 from hybridloop.inputs.formats.json_text import check_names, is_number, read_json, read_json_object
-from hybridloop.inputs.formats.pauli_text import MAX_QUBITS, is_label, pauli_terms, real_part, with_labels
+from hybridloop.runtime.leaves import leaf
 from hybridloop.settings.input_format import GEOMETRY_FORMATS, InputFormat
+
+if TYPE_CHECKING:
+    from hybridloop.inputs.formats import pauli_text
+else:
+    pauli_text = leaf("hybridloop.inputs.formats.pauli_text")
 
 MAX_TERMS = 100_000
 MAX_COEFFICIENT = 1e100  # sums of thousands of squares stay finite
@@ -38,16 +43,19 @@ def read_pauli_sum(text: str, source: str) -> PauliProblem:
     if text.lstrip("\ufeff \t\r\n").startswith(("{", "[")):
         listed: list[tuple[str, float, int | None]]
         read = [_term(*entry, source) for entry in _json_entries(read_json(text, source), source)]
-        written = with_labels([(label, repr(number), None) for label, number in read], source)
+        written = pauli_text.with_labels([(label, repr(number), None) for label, number in read], source)
         listed = [(label, number, None) for (label, _, _), (_, number) in zip(written, read, strict=True)]
     else:
-        listed = [(label, real_part(word, source, line), line) for label, word, line in pauli_terms(text, source)]
+        listed = [
+            (label, pauli_text.real_part(word, source, line), line)
+            for label, word, line in pauli_text.pauli_terms(text, source)
+        ]
     # add up the terms, all on the same number of qubits
     terms: dict[str, float] = {}
     width = 0
     for label, coefficient, line in listed:
-        if not 1 <= len(label) <= MAX_QUBITS or set(label) - set("IXYZ"):
-            problem = f"{label[:80]!r} is not a label of 1 to {MAX_QUBITS} letters I, X, Y, Z"
+        if not 1 <= len(label) <= pauli_text.MAX_QUBITS or set(label) - set("IXYZ"):
+            problem = f"{label[:80]!r} is not a label of 1 to {pauli_text.MAX_QUBITS} letters I, X, Y, Z"
             raise ProblemError(source, line, problem, "Correct the label; the rightmost letter acts on qubit 0.")
         if abs(coefficient) > MAX_COEFFICIENT:
             problem = f"the coefficient of {label!r} is above {MAX_COEFFICIENT:g}"
@@ -108,15 +116,15 @@ def _pair(entry: Any, number: int, source: str) -> tuple[Any, Any]:
 
 def _term(label: Any, value: Any, number: int, source: str) -> tuple[str, float]:
     """Return label and coefficient of a term in JSON. Raises ProblemError."""
-    if not isinstance(label, str) or not (is_label(label) and label.strip()):
-        problem = f"{str(label)[:80]!r} is not a label of 1 to {MAX_QUBITS} letters I, X, Y, Z"
+    if not isinstance(label, str) or not (pauli_text.is_label(label) and label.strip()):
+        problem = f"{str(label)[:80]!r} is not a label of 1 to {pauli_text.MAX_QUBITS} letters I, X, Y, Z"
         raise ProblemError(source, None, problem, "Correct the label; the rightmost letter acts on qubit 0.")
     if isinstance(value, dict) and len(value) == 2:
         value = [value.get("real", value.get("re")), value.get("imag", value.get("im"))]
     if isinstance(value, list) and len(value) == 2 and is_number(value[0]) and value[1] == 0:
         value = value[0]
     if isinstance(value, str):
-        return label, real_part(value, source, None)
+        return label, pauli_text.real_part(value, source, None)
     if not is_number(value):
         problem = f"the coefficient of {label!r}, term {number}, is not a real, finite number"
         raise ProblemError(source, None, problem, "Give a number; a Hermitian sum has real coefficients.")

@@ -7,14 +7,12 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-from pydantic import Field
+from typing import TYPE_CHECKING, Any
 
 from hybridloop.algorithms.choices import OF_SYMMETRY
-from hybridloop.algorithms.geometries import Atom, Geometry, LengthUnit, formula, isotope_mass, shortest_distance
+from hybridloop.algorithms.geometries import Atom, Geometry, formula, isotope_mass, shortest_distance
 from hybridloop.errors import InputError
 from hybridloop.inputs.problem_objects import not_a_problem
 from hybridloop.inputs.problem_objects.basis_sets import (
@@ -24,8 +22,9 @@ from hybridloop.inputs.problem_objects.basis_sets import (
     potential_text,
     potentials_of,
 )
+from hybridloop.inputs.problem_objects.geometry_options import DEFAULT_BASIS, GeometryOptions
 from hybridloop.runtime.paths import home, make_folder
-from hybridloop.settings.parsing import MAX_PROBLEM_BYTES, ActiveSpace
+from hybridloop.settings.parsing import MAX_PROBLEM_BYTES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,33 +37,6 @@ _SAME_SIZE = 1 - 1e-6  # of the largest coefficient, far above what a converged 
 _NEWTON_CYCLES, _STABILITY_STEPS = 100, 5  # bounds: stretched bonds take about 20 cycles and one step
 _MOST_WRITTEN = 40  # orbitals: integrals over more fit no problem's text
 _MOST_IN_MEMORY = 70  # orbitals, whose array of integrals takes 200 MB, and grows with the fourth power
-
-
-@dataclass(frozen=True, slots=True)
-class GeometryOptions:
-    """Options for the integrals of a geometry, and the part of the molecule that is taken.
-
-    What is left out: sto-3g, the core potentials of the basis set, charge 0, the lowest multiplicity, Å, the whole
-    molecule.
-    """
-
-    basis: str | None = None
-    ecp: str | None = None
-    charge: Annotated[int, Field(strict=True)] | None = None
-    geometry_unit: LengthUnit | None = None
-    multiplicity: Annotated[int, Field(ge=1, strict=True)] | None = None
-    active_space: ActiveSpace | None = None
-    frozen_core: int = 0
-
-    def check_unused(self, name: str) -> None:
-        """Raise InputError for options of a geometry with a problem that has its integrals already."""
-        for field in OF_GEOMETRY:
-            if getattr(self, field) is not None:
-                raise InputError(field, f"{name} is no geometry, and has its integrals already", "Leave it out.")
-
-
-OF_GEOMETRY = ("basis", "ecp", "charge", "geometry_unit")  # options that are no settings of a run
-DEFAULT_BASIS = "sto-3g"  # PySCF's own default
 
 
 def integrals_of(atoms: Sequence[Atom], source: str, options: GeometryOptions, stated: str = "") -> Molecule:

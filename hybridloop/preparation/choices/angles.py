@@ -12,9 +12,10 @@ from hybridloop.algorithms.binary.ising import MAX_ENUMERATED_VARIABLES
 from hybridloop.algorithms.binary.problem import BinaryProblem
 from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.optimizers.base import Optimizer
-from hybridloop.algorithms.optimizers.registry import SCIPY, TRUST_REGION, SearchSettings
+from hybridloop.algorithms.optimizers.names import FIRST_SHOTS, TRUST_REGION
+from hybridloop.algorithms.optimizers.registry import SCIPY, SearchSettings
 from hybridloop.algorithms.optimizers.scaled import ScaledOptimizer
-from hybridloop.algorithms.optimizers.trust_region import FIRST_SHOTS, TrustRegion
+from hybridloop.algorithms.optimizers.trust_region import TrustRegion
 from hybridloop.algorithms.qaoa.angles import with_simulated_angles, with_tree_angles
 from hybridloop.algorithms.qaoa.circuit import Mixer, QaoaCircuit
 from hybridloop.descriptions.qaoa import QaoaSettings

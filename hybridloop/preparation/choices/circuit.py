@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,23 +15,25 @@ from hybridloop.algorithms.circuits.ansatz import (
     hardware_efficient,
     hardware_efficient_reference,
 )
-from hybridloop.algorithms.circuits.custom import circuit_ansatz, read_qasm3
-from hybridloop.algorithms.circuits.hamiltonian_variational import (
-    commuting_parts,
-    hamiltonian_variational,
-    is_real,
-    is_spin_model,
-)
 from hybridloop.algorithms.circuits.simulated_start import simulated_start_near
 from hybridloop.algorithms.circuits.statevector import StatevectorModel
 from hybridloop.algorithms.problems.pauli import PauliProblem
-from hybridloop.compiler.languages.ansatz import point_circuit
-from hybridloop.compiler.languages.qsharp_ansatz import QsharpAnsatz, is_qsharp_ansatz
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError, ProblemError
 from hybridloop.preparation.choices.initial_point import InitialPoint, Start, choose_start, find_simulated
 from hybridloop.preparation.problem import EnergyProblem, num_qubits_of
+from hybridloop.runtime.leaves import leaf
 from hybridloop.settings import AnsatzName, EntanglementName, OptimizerName, SearchName, StartName
+
+if TYPE_CHECKING:
+    from hybridloop.algorithms.circuits import custom, hamiltonian_variational
+    from hybridloop.compiler.languages import ansatz as ansatz_languages
+    from hybridloop.compiler.languages import qsharp_ansatz
+else:
+    custom = leaf("hybridloop.algorithms.circuits.custom")
+    hamiltonian_variational = leaf("hybridloop.algorithms.circuits.hamiltonian_variational")
+    ansatz_languages = leaf("hybridloop.compiler.languages.ansatz")
+    qsharp_ansatz = leaf("hybridloop.compiler.languages.qsharp_ansatz")
 
 FEW_QUBITS = 2  # any state of them is within one layer of complex rotations, in angles few enough for global fits
 
@@ -86,7 +89,9 @@ def fewest_simulated(
         excluded = "a simulated search chooses the initial point, and one is given"
     elif not isinstance(name, AnsatzName):
         excluded = (
-            "a Q# operation is not simulated: its gates change with its angles" if is_qsharp_ansatz(name) else None
+            "a Q# operation is not simulated: its gates change with its angles"
+            if qsharp_ansatz.is_qsharp_ansatz(name)
+            else None
         )
     elif name != AnsatzName.UCCSD and not isinstance(resolved, PauliProblem):
         excluded = f"of our circuits for a molecule only uccsd, puccd and grown are simulated, not {name.value}"
@@ -131,9 +136,9 @@ def _ansatz_of(resolved: EnergyProblem) -> tuple[AnsatzName, str | None]:
     hamiltonian = resolved.hamiltonian
     if resolved.num_qubits <= FEW_QUBITS:
         return AnsatzName.HARDWARE_EFFICIENT, f"it makes any state of {FEW_QUBITS} qubits or fewer"
-    if not is_spin_model(hamiltonian):
+    if not hamiltonian_variational.is_spin_model(hamiltonian):
         return AnsatzName.HARDWARE_EFFICIENT, "a term acts on three qubits or more"
-    parts = commuting_parts(hamiltonian)
+    parts = hamiltonian_variational.commuting_parts(hamiltonian)
     if len(parts) < 2:
         return AnsatzName.HARDWARE_EFFICIENT, "all terms commute"
     return AnsatzName.HAMILTONIAN_VARIATIONAL, "every term acts on one or two qubits"
@@ -178,7 +183,9 @@ def _hamiltonian_variational(resolved: EnergyProblem, layers: int | None, start:
     if start.given is StartName.HF:
         raise _no_hartree_fock()
     # a transverse-field Ising chain with open ends needs one for each site; a ring and Heisenberg chains need half
-    ansatz = hamiltonian_variational(resolved.hamiltonian, resolved.num_qubits if layers is None else layers)
+    ansatz = hamiltonian_variational.hamiltonian_variational(
+        resolved.hamiltonian, resolved.num_qubits if layers is None else layers
+    )
     angles = start.angles
     if start.given is StartName.AUTO:
         return ansatz
@@ -188,7 +195,9 @@ def _hamiltonian_variational(resolved: EnergyProblem, layers: int | None, start:
 def _hardware_efficient(resolved: EnergyProblem, settings: VqeSettings, start: _Start) -> Ansatz:
     qubits, is_sum = num_qubits_of(resolved), isinstance(resolved, PauliProblem)
     layers = (qubits - 1 if is_sum else 1) if settings.layers is None else settings.layers
-    rotations = settings.rotations or (Rotations.REAL if is_real(resolved.hamiltonian) else Rotations.COMPLEX)
+    rotations = settings.rotations or (
+        Rotations.REAL if hamiltonian_variational.is_real(resolved.hamiltonian) else Rotations.COMPLEX
+    )
     entanglement = settings.entanglement or EntanglementName.LINEAR
     if start.given is not StartName.HF:
         return hardware_efficient(qubits, start.angles, reps=layers, rotations=rotations, entanglement=entanglement)
@@ -213,21 +222,21 @@ def _custom(text: str, qubits: int, start: _Start, *, is_searched: bool = True) 
     if start.given is StartName.HF:
         raise InputError("initial_point", "the Hartree-Fock angles of a custom circuit are unknown", "Give its angles.")
     angles = start.angles
-    if is_qsharp_ansatz(text):  # its gates change with the angles: others are stored as OpenQASM
-        operation = QsharpAnsatz.from_text(text)
+    if qsharp_ansatz.is_qsharp_ansatz(text):  # its gates change with the angles: others are stored as OpenQASM
+        operation = qsharp_ansatz.QsharpAnsatz.from_text(text)
         _check_qubits(operation.num_qubits, qubits)
         point = draw_initial_point(angles, operation.num_angles)
-        circuit = point_circuit(operation, operation.num_angles)
+        circuit = ansatz_languages.point_circuit(operation, operation.num_angles)
         return Ansatz(operation.operation, circuit, point, ((),) * operation.num_angles)
     try:
-        circuit = read_qasm3(text, "circuit")
+        circuit = custom.read_qasm3(text, "circuit")
     except ProblemError as error:
         field = "ansatz" if error.line is None else f"ansatz, line {error.line}"
         raise InputError(field, error.problem, error.remedy) from error
     _check_qubits(circuit.num_qubits, qubits)
     if is_searched and not circuit.num_parameters:
         raise InputError("ansatz", "the circuit has no parameter to vary", "Declare one: input float[64] theta;")
-    return circuit_ansatz(circuit, angles)
+    return custom.circuit_ansatz(circuit, angles)
 
 
 def _check_qubits(given: int, needed: int) -> None:

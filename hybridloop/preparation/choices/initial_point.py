@@ -10,14 +10,13 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy
 from numpy.typing import ArrayLike
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz, validate_initial_point
-from hybridloop.algorithms.circuits.initial_point import NewtonStart, newton_start
 from hybridloop.algorithms.circuits.simulated_start import SEARCH, OnGradient, SimulatedStart, simulated_start
 from hybridloop.algorithms.circuits.simulation import SimulatedCircuit
 from hybridloop.algorithms.circuits.statevector import MAX_OPERATIONS
@@ -27,9 +26,15 @@ from hybridloop.algorithms.problems.pauli import PauliProblem
 from hybridloop.errors import InputError
 from hybridloop.preparation.problem import SAME_ENERGY, EnergyProblem
 from hybridloop.runtime.json_cache import SIMULATIONS, keep, read_cached
+from hybridloop.runtime.leaves import leaf
 from hybridloop.runtime.run_events import SIMULATION_RUNNING, report
 from hybridloop.runtime.stages import announce
 from hybridloop.settings import StartName
+
+if TYPE_CHECKING:
+    from hybridloop.algorithms.circuits import initial_point as newton_points
+else:
+    newton_points = leaf("hybridloop.algorithms.circuits.initial_point")
 
 TRUSTED = 0.1  # of the gain: if two models differ by less, the terms that both neglect are smaller still
 MIN_KEPT = 100_000_000  # operations: half a second
@@ -76,7 +81,7 @@ def _start_uccsd(resolved: EnergyProblem, initial_point: InitialPoint, generator
         case StartName.RANDOM:
             return _at(ansatz, generator.uniform(-math.pi, math.pi, ansatz.num_parameters))
         case StartName.NEWTON:
-            newton = newton_start(resolved, symmetry_allowed_excitations(resolved))
+            newton = newton_points.newton_start(resolved, symmetry_allowed_excitations(resolved))
             if newton.gain <= 0.0:
                 problem = f"the model at Hartree-Fock of {resolved.molecule.source} has no minimum nearby"
                 raise InputError("initial_point", problem, "Give hf, or leave it out.")
@@ -164,7 +169,7 @@ def _start_near_hartree_fock(problem: ElectronicProblem) -> Start:
     ansatz, selected = uccsd(problem, is_tied=True), symmetry_allowed_excitations(problem)
     if ansatz.num_parameters == 1:
         return Start(ansatz)
-    newton = newton_start(problem, selected)
+    newton = newton_points.newton_start(problem, selected)
     if newton.gain > 0.0 and newton.gain_uncertainty <= TRUSTED * newton.gain:
         point = newton.point[np.unique(mirrored_angles(problem, selected), return_index=True)[1]]
         return Start(replace(_at(ansatz, point), is_near=True), f"Newton start: {_expected_gain(newton)}")
@@ -174,7 +179,7 @@ def _start_near_hartree_fock(problem: ElectronicProblem) -> Start:
     return Start(ansatz, reason)
 
 
-def _expected_gain(newton: NewtonStart) -> str:
+def _expected_gain(newton: newton_points.NewtonStart) -> str:
     """Return the gain with its uncertainty to one digit, or both to one decimal, in mHa."""
     gain, uncertainty = 1e3 * newton.gain, 1e3 * newton.gain_uncertainty
     decimals = max(0, -math.floor(math.log10(uncertainty))) if uncertainty > 0.0 else 1

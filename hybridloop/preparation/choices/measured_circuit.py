@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.circuits.simulation import SimulatedCircuit
@@ -20,7 +21,6 @@ from hybridloop.preparation.choices.circuit import (
     fewest_simulated,
     simulated_or_refused,
 )
-from hybridloop.preparation.choices.grown_circuit import GrownCircuit
 from hybridloop.preparation.choices.initial_point import Start
 from hybridloop.preparation.choices.measurement_groups import measurement_groups
 from hybridloop.preparation.choices.orbitals import (
@@ -32,10 +32,16 @@ from hybridloop.preparation.choices.orbitals import (
 from hybridloop.preparation.choices.paired_circuit import PairedCircuit
 from hybridloop.preparation.prepared import Accuracy, chosen
 from hybridloop.preparation.problem import EnergyProblem
+from hybridloop.runtime.leaves import leaf
 from hybridloop.settings import AnsatzName, FermionMapping, OrbitalsName, StartName
 from hybridloop.settings.energies import GroupingName
 from hybridloop.targets import Target, check_circuit_fits
 from hybridloop.targets.prices import is_free
+
+if TYPE_CHECKING:
+    from hybridloop.preparation.choices import grown_circuit
+else:
+    grown_circuit = leaf("hybridloop.preparation.choices.grown_circuit")
 
 GROWN_SHARE = 0.6  # of what a state may be above the ground state: a search's own errors need the rest
 SURELY_CHEAPER = 2.0  # times fewer gates: prices of the same shots then need no comparison
@@ -72,7 +78,7 @@ class _Circuit:
     """A circuit before it is measured: in which orbitals, built already or as the settings name it, and why."""
 
     orbitals: OrbitalChoice | None = None  # None of a Pauli sum
-    built: PairedCircuit | GrownCircuit | None = None
+    built: PairedCircuit | grown_circuit.GrownCircuit | None = None
     why: str | None = None
     why_orbitals: str | None = None
     is_simulated: bool = True  # of a circuit that is built: its angles may be those of a simulation
@@ -88,7 +94,7 @@ class _Circuit:
         """Return the circuit of a run's record. Raises InputError for a damaged one."""
         words = {word.partition(":")[0]: word for word in record.split(" ") if word}
         orbitals = in_recorded_orbitals(problem, words.get("orbitals", ""))
-        built: PairedCircuit | GrownCircuit | None = None
+        built: PairedCircuit | grown_circuit.GrownCircuit | None = None
         name = AnsatzName.UCCSD
         if "pairs" in words:
             built, name = (
@@ -96,7 +102,10 @@ class _Circuit:
                 AnsatzName.PUCCD,
             )
         elif "grown" in words:
-            built, name = GrownCircuit.recorded(_spin_orbitals(orbitals), words["grown"]), AnsatzName.GROWN
+            built, name = (
+                grown_circuit.GrownCircuit.recorded(_spin_orbitals(orbitals), words["grown"]),
+                AnsatzName.GROWN,
+            )
         why = f"{name.value}, as the run was started with it"
         return cls(orbitals, built, why, orbitals.source, is_simulated=is_simulated)
 
@@ -211,7 +220,7 @@ class CircuitChooser:
         """
         of_short = self._measured(problem, short)
         name, gates = of_short.ansatz.name, int(of_short.ansatz.circuit.num_nonlocal_gates())
-        if isinstance(short.built, GrownCircuit):
+        if short.built is not None and not isinstance(short.built, PairedCircuit):
             of_uccsd = min(map(_gates_of_uccsd, (problem, self._natural(problem).problem)))
             if gates < of_uccsd / SURELY_CHEAPER:
                 fewer = f"{gates:,} two-qubit gates before its measurement in place of {of_uccsd:,} of uccsd"
@@ -297,7 +306,7 @@ class CircuitChooser:
             measured = built.problem
             start = built.start(self.settings.initial_point, self.seed, is_simulated=circuit.is_simulated)
             start = simulated_or_refused(start, self.settings.search)
-            if isinstance(built, GrownCircuit):
+            if not isinstance(built, PairedCircuit):
                 problem, simulation = built.problem, built.simulation
         else:
             start, reason = choose_circuit(problem, self.settings, self.seed, is_free=is_free(self.target))
@@ -321,9 +330,9 @@ def _paired(orbitals: OrbitalChoice, allowance: float) -> PairedCircuit:
 
 
 @lru_cache(maxsize=8)
-def _grown(orbitals: OrbitalChoice, most: float) -> GrownCircuit | None:
+def _grown(orbitals: OrbitalChoice, most: float) -> grown_circuit.GrownCircuit | None:
     """Return the grown circuit, kept as a plan prepares its run many times."""
-    return GrownCircuit.chosen(_spin_orbitals(orbitals), most)
+    return grown_circuit.GrownCircuit.chosen(_spin_orbitals(orbitals), most)
 
 
 @lru_cache(maxsize=8)

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from qiskit import QuantumCircuit
 
 from hybridloop.algorithms.circuits.basis import to_basis
-from hybridloop.algorithms.estimation.grouping import MeasurementCosts
 from hybridloop.algorithms.estimation.observable import MeasurementGroup
 from hybridloop.compiler.gate_counts import GateCounts
+from hybridloop.runtime.leaves import leaf
 from hybridloop.settings import RunSettings
 from hybridloop.targets import Target
 from hybridloop.targets.error_rates import error_rates
 from hybridloop.targets.prices import ONE_GATE, cheap_shots, price_of_job
+
+if TYPE_CHECKING:
+    from hybridloop.algorithms.estimation import grouping as groupings
+else:
+    groupings = leaf("hybridloop.algorithms.estimation.grouping")
 
 SHOTS, JOBS = "shots", "jobs"
 FREE_SHOTS = 1000  # of a job: the local service samples them in the time that a job's way there and back takes
 QUICK_WORK = 1e9  # amplitudes through a gate, where each shot is simulated: some seconds
 
 
-def measurement_costs(target: Target, circuit: QuantumCircuit, settings: RunSettings) -> MeasurementCosts:
+def measurement_costs(target: Target, circuit: QuantumCircuit, settings: RunSettings) -> groupings.MeasurementCosts:
     """Return the costs of measuring a circuit on a target, in its unit of money.
 
     Gates of the circuit are counted as they are billed, those of a group as they stand. A group with more shots than a
@@ -34,7 +41,7 @@ def measurement_costs(target: Target, circuit: QuantumCircuit, settings: RunSett
     strength = error_rates(target, settings.options).two_qubit
     smallest = price_of_job(target, ONE_GATE, 1, debias=debias)
     if smallest.expected is None:
-        return MeasurementCosts(
+        return groupings.MeasurementCosts(
             lambda _, shots: float(shots),
             SHOTS,
             strength,
@@ -42,11 +49,13 @@ def measurement_costs(target: Target, circuit: QuantumCircuit, settings: RunSett
             two_qubit_rotations=target.two_qubit_rotations,
         )
     if not target.samples:
-        return MeasurementCosts(lambda _group, _shots: 1.0, JOBS, strength, samples=False, least_shots=target.max_shots)
+        return groupings.MeasurementCosts(
+            lambda _group, _shots: 1.0, JOBS, strength, samples=False, least_shots=target.max_shots
+        )
     if smallest.is_free:
         quick = max(1, int(QUICK_WORK / (circuit.size() + 1) / 2.0**circuit.num_qubits))
         unit = f"{SHOTS} ({FREE_SHOTS:,} more for each job)"
-        return MeasurementCosts(
+        return groupings.MeasurementCosts(
             lambda _, shots: float(shots + FREE_SHOTS),
             unit,
             strength,
@@ -64,7 +73,7 @@ def measurement_costs(target: Target, circuit: QuantumCircuit, settings: RunSett
         return sum(jobs * (each.expected or 0.0) for jobs, each in prices)
 
     least = cheap_shots(target, GateCounts(qubits, one_qubit, two_qubit, qubits), debias=debias)
-    return MeasurementCosts(
+    return groupings.MeasurementCosts(
         price, smallest.unit, strength, target.samples, least, target.two_qubit_rotations, is_price=True
     )
 

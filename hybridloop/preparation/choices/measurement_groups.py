@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
+from typing import TYPE_CHECKING
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.estimation.grouping import (
@@ -21,19 +22,24 @@ from hybridloop.algorithms.estimation.reference_state import ReferenceState
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.problems.pairs import PairedElectrons
 from hybridloop.algorithms.problems.pauli import PauliProblem
-from hybridloop.descriptions.adapt import AdaptSettings
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.preparation.choices.measurement_costs import measurement_costs
 from hybridloop.preparation.prepared import Accuracy
 from hybridloop.preparation.problem import EnergyProblem
+from hybridloop.runtime.leaves import leaf
 from hybridloop.settings.energies import GroupingName
 from hybridloop.targets import Target
+
+if TYPE_CHECKING:
+    from hybridloop.descriptions import adapt
+else:
+    adapt = leaf("hybridloop.descriptions.adapt")
 
 
 def measurement_groups(
     resolved: EnergyProblem | PairedElectrons,
     ansatz: Ansatz,
-    settings: VqeSettings | AdaptSettings,
+    settings: VqeSettings | adapt.AdaptSettings,
     accuracy: Accuracy,
     target: Target,
     recorded: Sequence[str] = (),
@@ -55,7 +61,7 @@ def measurement_groups(
 def _groups(
     resolved: EnergyProblem | PairedElectrons,
     ansatz: Ansatz,
-    settings: VqeSettings | AdaptSettings,
+    settings: VqeSettings | adapt.AdaptSettings,
     accuracy: Accuracy,
     costs: MeasurementCosts,
     recorded: RecordedGroups | None = None,

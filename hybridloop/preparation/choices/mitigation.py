@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz
@@ -13,27 +15,32 @@ from hybridloop.algorithms.estimation.symmetry import (
     electrons_of_each_spin,
     ones_kept_by,
 )
-from hybridloop.algorithms.mitigation.folding import draw_paulis, fold_gates
-from hybridloop.algorithms.mitigation.forecast import NoiseForecast, NoisyGroup
 from hybridloop.algorithms.mitigation.mitigation import Mitigation
-from hybridloop.algorithms.mitigation.readout import CALIBRATION_SHOTS, MAX_PROJECTED_BITS
-from hybridloop.algorithms.mitigation.zne import ZeroNoiseExtrapolation, ZneModel
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.compiler.circuit_structure import extract_structure
 from hybridloop.compiler.point_gate import has_unbound_program
-from hybridloop.compiler.qir_template import placeholder_qir
 from hybridloop.descriptions.vqe import VqeSettings
 from hybridloop.errors import InputError
 from hybridloop.preparation.checks import BOTH, check_mitigation
 from hybridloop.preparation.problem import EnergyProblem
+from hybridloop.runtime.leaves import leaf
 from hybridloop.settings import AnsatzName, MitigationName
 from hybridloop.targets import Target
 from hybridloop.targets.error_rates import error_rates
 
-_MODELS = {
-    MitigationName.ZNE_LINEAR: ZneModel.LINEAR,
-    MitigationName.ZNE_EXPONENTIAL: ZneModel.EXPONENTIAL,
-}
+if TYPE_CHECKING:
+    from hybridloop.algorithms.mitigation import folding, readout
+    from hybridloop.algorithms.mitigation import forecast as forecasts
+    from hybridloop.algorithms.mitigation import zne as extrapolating
+    from hybridloop.compiler import qir_template
+else:
+    folding = leaf("hybridloop.algorithms.mitigation.folding")
+    forecasts = leaf("hybridloop.algorithms.mitigation.forecast")
+    readout = leaf("hybridloop.algorithms.mitigation.readout")
+    extrapolating = leaf("hybridloop.algorithms.mitigation.zne")
+    qir_template = leaf("hybridloop.compiler.qir_template")
+
+_MODELS = {MitigationName.ZNE_LINEAR: "LINEAR", MitigationName.ZNE_EXPONENTIAL: "EXPONENTIAL"}
 
 
 def mitigation_of(
@@ -42,16 +49,18 @@ def mitigation_of(
     """Return the mitigation of the settings. Raises InputError, ProgramError where one of them can't work."""
     methods = settings.mitigation or ()
     symmetries = symmetries_of(problem, ansatz) if discards_by(settings) else ()
-    extrapolations = [ZeroNoiseExtrapolation(model) for name, model in _MODELS.items() if name in methods]
-    zne, twirl = next(iter(extrapolations), None), MitigationName.TWIRL in methods
+    models = [model for name, model in _MODELS.items() if name in methods]
+    zne = extrapolating.ZeroNoiseExtrapolation(extrapolating.ZneModel[models[0]]) if models else None
+    twirl = MitigationName.TWIRL in methods
     if zne is not None or twirl:
         check_mitigation(target, settings)
         _check_scales((1,) if zne is None else zne.scales, measured, ansatz, target)
-    shots = CALIBRATION_SHOTS if MitigationName.READOUT in methods else 0
-    qubits = measured.num_qubits
-    if shots and qubits > MAX_PROJECTED_BITS and any(group.ones is not None for group in measured.groups):
-        what = f"readout errors of pairs are corrected on {MAX_PROJECTED_BITS} qubits at most, and these are {qubits}"
-        raise InputError("mitigation", what, "Leave readout out, or give uccsd.")
+    shots = readout.CALIBRATION_SHOTS if MitigationName.READOUT in methods else 0
+    if shots and any(group.ones is not None for group in measured.groups):
+        qubits, most = measured.num_qubits, readout.MAX_PROJECTED_BITS
+        if qubits > most:
+            what = f"readout errors of pairs are corrected on {most} qubits at most, and these are {qubits}"
+            raise InputError("mitigation", what, "Leave readout out, or give uccsd.")
     return Mitigation(shots, symmetries, zne, twirl)
 
 
@@ -75,14 +84,15 @@ def shifts(
     """Return the shift that a target's published rates are expected to give a value, by mitigation ("": by default)."""
     if has_unbound_program(ansatz.circuit) or not measured.groups:
         return {}
-    rates, groups, compiled = error_rates(target, settings.options), list[NoisyGroup](), to_basis(ansatz.circuit)
+    rates, compiled = error_rates(target, settings.options), to_basis(ansatz.circuit)
+    groups = list[forecasts.NoisyGroup]()
     entangling = two_qubit_gates(compiled)
     for group in measured.groups:
         two = entangling + group.two_qubit_gates
         one = compiled.size() - entangling + group.one_qubit_gates
         sound = (1.0 - rates.two_qubit) ** two * (1.0 - rates.one_qubit) ** one
-        groups.append(NoisyGroup(group, sound, (1.0 - rates.readout) ** measured.num_qubits))
-    forecast = NoiseForecast(measured, groups, symmetries_of(problem, ansatz), value)
+        groups.append(forecasts.NoisyGroup(group, sound, (1.0 - rates.readout) ** measured.num_qubits))
+    forecast = forecasts.NoiseForecast(measured, groups, symmetries_of(problem, ansatz), value)
     found = {MitigationName.NONE.value: forecast.shift(selects=False), "": forecast.shift()}
     found[MitigationName.READOUT.value] = forecast.shift(reads=True)
     if target.keeps_gates and entangling:
@@ -122,6 +132,8 @@ def _check_scales(scales: tuple[int, ...], energy: Observable, ansatz: Ansatz, t
     if not two_qubit_gates(circuit):
         problem = "the circuit has no gate on two qubits, whose noise zne and twirl are for"
         raise InputError("mitigation", problem, "Leave them out; readout corrects the errors of measurements.")
-    paulis = draw_paulis(circuit, np.random.default_rng(0))
+    paulis = folding.draw_paulis(circuit, np.random.default_rng(0))
     for scale in scales:
-        placeholder_qir(extract_structure(fold_gates(circuit, scale, paulis, 0))[0], target.profile)
+        qir_template.placeholder_qir(
+            extract_structure(folding.fold_gates(circuit, scale, paulis, 0))[0], target.profile
+        )

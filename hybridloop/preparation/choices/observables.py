@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 from qiskit.quantum_info import SparsePauliOp
@@ -13,16 +14,16 @@ from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.problems.pairs import PairedElectrons
 from hybridloop.algorithms.vqe.expectations import Expectations, NamedOperator
 from hybridloop.errors import InputError, ProblemError
-from hybridloop.inputs.formats.electron_operators import (
-    FermionTerms,
-    OneElectronOperators,
-    is_electron_operator,
-    read_electron_operator,
-)
 from hybridloop.inputs.formats.energies import read_pauli_sum
 from hybridloop.preparation.problem import EnergyProblem
+from hybridloop.runtime.leaves import leaf
 from hybridloop.settings import AnsatzName, EnergySettings
 from hybridloop.settings.energies import OBSERVABLE_PRECISION, ObservableName
+
+if TYPE_CHECKING:
+    from hybridloop.inputs.formats import electron_operators
+else:
+    electron_operators = leaf("hybridloop.inputs.formats.electron_operators")
 
 PRECISIONS: Mapping[ObservableName, float] = {
     ObservableName.DIPOLE: OBSERVABLE_PRECISION,  # e a0: 0.025 debye
@@ -54,8 +55,8 @@ def expectations_of(settings: EnergySettings, problem: EnergyProblem, ansatz: An
 def _own(name: str, text: str, problem: EnergyProblem, ansatz: Ansatz) -> Operators:
     """Yield the caller's operators on the circuit's qubits: a Pauli sum, or of electrons. Raises InputError."""
     try:
-        if is_electron_operator(text):
-            found = read_electron_operator(text, f"the operator {name}")
+        if electron_operators.is_electron_operator(text):
+            found = electron_operators.read_electron_operator(text, f"the operator {name}")
         else:
             return iter([(name, _on_its_qubits(name, text, ansatz))])
     except ProblemError as error:
@@ -63,12 +64,14 @@ def _own(name: str, text: str, problem: EnergyProblem, ansatz: Ansatz) -> Operat
     if not isinstance(problem, ElectronicProblem):
         what = f"the operator {name} is of electrons, and {problem.source} is a Pauli sum"
         raise InputError("observables", what, "Give a Pauli sum.")
-    if isinstance(found, OneElectronOperators):
+    if isinstance(found, electron_operators.OneElectronOperators):
         return _of_one_electron(name, found, problem, ansatz)
     return iter([(name, _of_fermions(name, found, problem, ansatz))])
 
 
-def _of_one_electron(name: str, given: OneElectronOperators, problem: ElectronicProblem, ansatz: Ansatz) -> Operators:
+def _of_one_electron(
+    name: str, given: electron_operators.OneElectronOperators, problem: ElectronicProblem, ansatz: Ansatz
+) -> Operators:
     """Yield operators whose matrices are in the basis of the molecule's coefficients: x, y, z where they are three."""
     coefficients = problem.molecule.coefficients
     if not len(coefficients.orbitals):
@@ -92,7 +95,9 @@ def _of_one_electron(name: str, given: OneElectronOperators, problem: Electronic
         yield f"{name} {end}" if given.is_list else name, (operator + identity).simplify()
 
 
-def _of_fermions(name: str, given: FermionTerms, problem: ElectronicProblem, ansatz: Ansatz) -> SparsePauliOp:
+def _of_fermions(
+    name: str, given: electron_operators.FermionTerms, problem: ElectronicProblem, ansatz: Ansatz
+) -> SparsePauliOp:
     """Return products of ladder operators of the circuit's orbitals."""
     try:
         operator = problem.fermion_operator(given.terms)

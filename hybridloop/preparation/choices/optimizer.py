@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.optimizers.base import Optimizer, RefinableOptimizer
 from hybridloop.algorithms.optimizers.missing_points import FAIL, MissingPointPolicy, Penalize, Skip
+from hybridloop.algorithms.optimizers.names import DEFAULT_TOLERANCE
 from hybridloop.algorithms.optimizers.registry import SearchSettings, choose_optimizer
-from hybridloop.algorithms.optimizers.trust_region import DEFAULT_TOLERANCE
 from hybridloop.algorithms.search import Search
 from hybridloop.data.objects import OBJECT
 from hybridloop.descriptions.vqe import VqeSettings

@@ -12,7 +12,8 @@ from hybridloop.algorithms.geometries import Atom, Geometry
 from hybridloop.algorithms.problems.determinants import count_determinants
 from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.errors import InputError
-from hybridloop.inputs.problem_objects.molecules import GeometryOptions, integrals_of
+from hybridloop.inputs.problem_objects.geometry_options import GeometryOptions
+from hybridloop.inputs.problem_objects.molecules import integrals_of
 from hybridloop.preparation.checks import points_of_scan
 from hybridloop.preparation.problem import exact_energy, parse_problem, with_asked_spin
 from hybridloop.runs.stored_run import StoredRun

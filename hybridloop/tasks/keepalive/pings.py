@@ -6,21 +6,26 @@ import logging
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qiskit import QuantumCircuit
 
 from hybridloop.azure.client import ServiceClient, upload_input
 from hybridloop.budget.caps import Budget, Reservation
-from hybridloop.compiler.qir_template import compile_qir
 from hybridloop.errors import HybridloopError
 from hybridloop.journal import UNSETTLED, Journal, Lease, Ping
 from hybridloop.runtime.clock import Clock
+from hybridloop.runtime.leaves import leaf
 from hybridloop.runtime.run_events import EventValue, report
 from hybridloop.targets import Target
 from hybridloop.targets.prices import Price, ping_price
 from hybridloop.targets.provider_options import provider_params
 from hybridloop.tasks.submission.jobs import SUCCEEDED, TERMINAL
+
+if TYPE_CHECKING:
+    from hybridloop.compiler import qir_template
+else:
+    qir_template = leaf("hybridloop.compiler.qir_template")
 
 PING_SHOTS = 1
 
@@ -61,7 +66,7 @@ def ping_program(target: Target) -> bytes:
     circuit = QuantumCircuit(1, 1, name="ping")
     circuit.x(0)
     circuit.measure(0, 0)
-    return compile_qir(circuit, target.profile).encode()
+    return qir_template.compile_qir(circuit, target.profile).encode()
 
 
 def ping_body(key: PingKey, session_id: str, target: Target) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qiskit import QuantumCircuit
 from qiskit.circuit import ControlFlowOp
@@ -14,16 +14,22 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import Clifford
 
 from hybridloop.azure.job_document import QIR, QUIL, QUIL_RESULTS
-from hybridloop.compiler.languages.qir_program import QirProgram, is_qir_program, program_of, read_stored
+from hybridloop.compiler.given_programs import is_qir_program, may_be_program
 from hybridloop.compiler.programs import CompiledPub
 from hybridloop.compiler.quil import QuilPub
 from hybridloop.errors import InputError
 from hybridloop.journal import Job, PubRecord, Slice
+from hybridloop.runtime.leaves import leaf
 from hybridloop.settings.session_options import SessionOptions
 from hybridloop.targets import Target, check_circuit_fits
 from hybridloop.targets.provider_options import FIELD, provider_params
 from hybridloop.tasks.submission.batches import ParameterRows, plan_batches
 from hybridloop.tasks.submission.job_ids import JobKey, RoundKey
+
+if TYPE_CHECKING:
+    from hybridloop.compiler.languages import qir_program
+else:
+    qir_program = leaf("hybridloop.compiler.languages.qir_program")
 
 FIRST_ATTEMPT = 0
 SENT_AS_QIR = "sent_as_qir"  # key of the metadata of a job whose program is its user's QIR
@@ -69,9 +75,9 @@ class JobSpec:
         return self.slices or (Slice(self.key.pub, self.key.point, self.key.part, self.shots),)
 
     @property
-    def qir(self) -> QirProgram | None:
+    def qir(self) -> qir_program.QirProgram | None:
         """The program of a job that sends QIR as its user gave it; None for a circuit."""
-        return read_stored(self.payload) if is_qir_program(self.program or "") else None
+        return qir_program.read_stored(self.payload) if is_qir_program(self.program or "") else None
 
     @property
     def data_format(self) -> str:
@@ -105,7 +111,7 @@ def check_round(pubs: Sequence[SamplerPub], target: Target) -> None:
             problem = "a circuit was given with no point to measure it at"
             raise InputError("points", problem, "Leave the circuit out.", NOT_SENT)
         circuit = pub.circuit
-        if target.is_clifford_only and program_of(circuit) is None:
+        if target.is_clifford_only and not may_be_program(circuit):
             bound = pub.parameter_values.bind_all(circuit).ravel() if circuit.parameters else [circuit]
             if (other := next(filter(None, map(_other_gate, bound)), None)) is not None:
                 problem = f"it runs Clifford gates alone, and {other} of the circuit {circuit.name} is none"

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +15,16 @@ from numpy.typing import NDArray
 from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub, merge_counts, proportional_counts
 from hybridloop.azure.answer_body import parse_json
 from hybridloop.azure.job_document import QUIL_RESULTS, checked_amount
-from hybridloop.compiler.languages.qir_output import OutputLayout
 from hybridloop.journal import PubRecord, RoundRecord, Slice
+from hybridloop.runtime.leaves import leaf
 from hybridloop.targets import Target
 from hybridloop.tasks.submission.batches import ParameterRows
 from hybridloop.tasks.submission.jobs import JobSpec
+
+if TYPE_CHECKING:
+    from hybridloop.compiler.languages import qir_output
+else:
+    qir_output = leaf("hybridloop.compiler.languages.qir_output")
 
 _MAX_TEXT = 200  # characters of a message
 
@@ -131,7 +137,7 @@ def read_quil_results(
 
 
 def read_document(
-    data: bytes | bytearray, data_format: str, target: Target, shots: int, layout: OutputLayout | None = None
+    data: bytes | bytearray, data_format: str, target: Target, shots: int, layout: qir_output.OutputLayout | None = None
 ) -> Counts:
     """Read the counts of a job of one point from its result alone, over as many bits as that has.
 

@@ -12,8 +12,8 @@ from qiskit.quantum_info import Operator, SparsePauliOp, Statevector
 from hybridloop.algorithms.circuits.ansatz import BASIS_GATES
 from hybridloop.algorithms.circuits.custom import circuit_ansatz, read_qasm3
 from hybridloop.algorithms.circuits.openqasm_includes import StandardGatesAdded
+from hybridloop.algorithms.optimizers.names import ScipyMethod
 from hybridloop.algorithms.optimizers.registry import OPTIMIZERS, SearchSettings, choose_optimizer
-from hybridloop.algorithms.optimizers.scipy import ScipyMethod
 from hybridloop.algorithms.optimizers.trigonometric_model import fit_trigonometric, sample_offsets
 from hybridloop.errors import InputError, ProblemError
 

@@ -11,8 +11,9 @@ import pytest
 from numpy.typing import NDArray
 
 from hybridloop.algorithms.estimation.estimates import Estimate
+from hybridloop.algorithms.optimizers.names import ScipyMethod
 from hybridloop.algorithms.optimizers.rotosolve import Rotosolve
-from hybridloop.algorithms.optimizers.scipy import ScipyMethod, ScipyOptimizer
+from hybridloop.algorithms.optimizers.scipy import ScipyOptimizer
 from hybridloop.algorithms.optimizers.trust_region import TrustRegion
 from hybridloop.algorithms.rounds import FailedPoint
 from hybridloop.errors import InputError, JobFailed

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from hybridloop.algorithms.estimation.estimates import Estimate
 from hybridloop.algorithms.optimizers.base import MAX_REPEATS
-from hybridloop.algorithms.optimizers.trust_region import DEFAULT_TOLERANCE, GROWTH, TrustRegion
+from hybridloop.algorithms.optimizers.names import DEFAULT_TOLERANCE
+from hybridloop.algorithms.optimizers.trust_region import GROWTH, TrustRegion
 from hybridloop.algorithms.rounds import FailedPoint
 from hybridloop.errors import InputError, JobFailed
 from tests.value_helpers import known

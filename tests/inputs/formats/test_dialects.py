@@ -20,7 +20,7 @@ from hybridloop.inputs.formats.binary import read_binary_problem
 from hybridloop.inputs.formats.detect import detect_format
 from hybridloop.inputs.formats.energies import read_pauli_sum
 from hybridloop.inputs.formats.fcidump import read_fcidump
-from hybridloop.inputs.problem_objects.molecules import GeometryOptions
+from hybridloop.inputs.problem_objects.geometry_options import GeometryOptions
 from hybridloop.inputs.problems import read_problem
 from hybridloop.preparation.problem import exact_energy, parse_problem
 from hybridloop.settings.input_format import InputFormat
