@@ -73,7 +73,8 @@ def imports_by_module(root: Path) -> dict[str, int]:
         named = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]
         pairs = [(node.module or "", alias.name) for node in named for alias in node.names]
         found[name] = {inner if (inner := f"{module}.{alias}") in modules else module for module, alias in pairs}
-    return {name: len(imported & (modules.keys() - {name, "hybridloop.runtime.leaves"})) for name, imported in found.items()}
+    ours = modules.keys() - {"hybridloop.runtime.leaves"}
+    return {name: len(imported & (ours - {name})) for name, imported in found.items()}
 
 
 @cache
