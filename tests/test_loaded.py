@@ -51,11 +51,12 @@ def test_a_case_loads_no_room_that_it_does_not_use_and_no_more_lines(case: str, 
 
 def leaves(path: Path) -> dict[str, str]:
     """Return the module of each leaf of a file, by its name there."""
-    found = {}
+    found = dict[str, str]()
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         match node:
             case ast.Assign(
-                targets=[ast.Name(id=name)], value=ast.Call(func=ast.Name(id="leaf"), args=[ast.Constant(value=module)])
+                targets=[ast.Name(id=name)],
+                value=ast.Call(func=ast.Name(id="leaf"), args=[ast.Constant(value=str(module))]),
             ):
                 found[name] = module
     return found
