@@ -6,8 +6,8 @@ BIN := .venv/bin
 # such as behind a proxy that only pip is set up for, pip takes over. The index may hold a password: it is no argument.
 install = index=$$($(BIN)/pip config list | sed -n "s/.*[.]index-url='\(.*\)'/\1/p" | tail -n 1); \
 	[ -z "$$index" ] || export UV_DEFAULT_INDEX="$$index"; \
-	$(BIN)/uv pip install -q -p $(BIN)/python -c constraints.txt $(1) || \
-	$(BIN)/pip install -qq --no-compile --disable-pip-version-check -c constraints.txt $(1)
+	$(BIN)/uv pip install -q -p $(or $(2),$(BIN)/python) -c constraints.txt $(1) || \
+	$(or $(2),$(BIN)/python) -m pip install -qq --no-compile --disable-pip-version-check -c constraints.txt $(1)
 # Python 3.11 reads the file that leads to the checkout in the locale's encoding, which may not have the letters of its path.
 relative = cd .venv/lib/python3*/site-packages && for file in *hybridloop.pth; do echo ../../../.. > $$file; done
 # Tests of the second ring often wait: it has more workers than cores. Each has one thread for linear algebra. The order
@@ -17,6 +17,9 @@ PYTEST = OMP_NUM_THREADS=1 $(BIN)/pytest --dist loadfile --no-loadscope-reorder 
 # The environment of other libraries lies outside the checkout, so that they cannot be imported by mistake.
 PEERS ?= $(HOME)/.cache/hybridloop/peers
 QEDC ?= $(HOME)/.cache/hybridloop/qedc
+
+# That of libraries that run in sessions has this checkout too, so it lies in it.
+LIBRARIES ?= build/libraries
 
 AUDIT ?= $(HOME)/.cache/hybridloop/audit
 # Environments with other versions of Prefect, by version.
@@ -28,7 +31,7 @@ RUN ?= all
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-anywhere coverage test-browser test-long test-prefect chaos soak check wheel docs reference pictures bench bench-growth bench-circuits bench-circuits-peers bench-shots bench-noise bench-loop bench-loop-peers bench-peers bench-qedc figures audit clean
+.PHONY: help demo test test-all test-anywhere coverage test-browser test-long test-prefect test-libraries chaos soak check wheel docs reference pictures bench bench-growth bench-circuits bench-circuits-peers bench-shots bench-noise bench-loop bench-loop-peers bench-peers bench-qedc figures audit clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -72,6 +75,15 @@ $(PREFECTS)/%/ready: pyproject.toml constraints.txt
 	@$(@D)/bin/pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@$(@D)/bin/pip install -qq --disable-pip-version-check prefect==$*
 	-@$(@D)/bin/pip check
+	@touch $@
+
+test-libraries: $(LIBRARIES)/ready ## run circuits and algorithms of other libraries in sessions, in a separate environment
+	OMP_NUM_THREADS=1 $(LIBRARIES)/bin/pytest tests/libraries
+
+$(LIBRARIES)/ready: benchmarks/libraries.txt pyproject.toml constraints.txt | .venv/running
+	@echo "setting up $(LIBRARIES)"
+	@$(PYTHON) -m venv $(LIBRARIES)
+	@$(call install,-e '.[dev]' -r benchmarks/libraries.txt,$(LIBRARIES)/bin/python)
 	@touch $@
 
 chaos: .venv/ready ## kill and pause runs by the hundred, with full disks and locked files (an hour)

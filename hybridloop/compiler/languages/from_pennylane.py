@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from typing import Any
 
 from qiskit import ClassicalRegister, QuantumCircuit
 
 from hybridloop.compiler.languages.from_openqasm import circuit_from_openqasm
 from hybridloop.errors import InputError
+from hybridloop.runtime.callers import level_of_caller
 
 _REMEDY = "Return qml.counts(wires=[…]) or qml.sample(wires=[…]): session.run gives counts."
 
@@ -31,6 +33,9 @@ def circuit_from_pennylane(program: Any, name: str = "pennylane") -> QuantumCirc
     if any(isinstance(operation, qml.ops.MidMeasure | qml.ops.Conditional) for operation in tape.operations):
         problem = f"{name} measures a wire before its end (qml.measure)"
         raise InputError("program", problem, "Measure at the end, or write the program in Qiskit, Cirq or Q#.")
+    if stated := getattr(program, "func", program).shots:
+        what = f"the {stated.total_shots} shots that {name} states have no effect: session.run(…, shots=…) sets them"
+        warnings.warn(what, stacklevel=level_of_caller())
     wires = list(dict.fromkeys([*wires, *measured]))
     gates = qml.tape.QuantumScript(tape.operations)
     try:

@@ -7,6 +7,7 @@ import inspect
 import math
 import numbers
 from collections.abc import Callable, Mapping
+from types import SimpleNamespace
 from typing import Any, ParamSpec, TypeVar
 
 from hybridloop.data.synonyms import setting_of, suggestion
@@ -78,6 +79,11 @@ class PrimitiveOptions:
 
     def __setattr__(self, name: str, value: object) -> None:
         object.__setattr__(self._owner, self._field(name), _positive(name, value))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return how a copy is made: with the values of now, and without the primitive."""
+        values = {field: getattr(self._owner, field) for field in self._fields.values()}
+        return PrimitiveOptions, (self._primitive, SimpleNamespace(**values), dict(self._fields))
 
     def update(self, **values: object) -> None:
         """Set several options at once; none is set if one is unknown."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from typing import NoReturn
 
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
@@ -12,7 +13,7 @@ from hybridloop.algorithms.rounds import SAME_RAD, MeasuredPub
 from hybridloop.azure.listing import statuses_from
 from hybridloop.azure.workspace import is_local
 from hybridloop.compiler.programs import describe_pub
-from hybridloop.errors import HybridloopError, RunParked, ServiceError, StopRequested
+from hybridloop.errors import HybridloopError, InputError, RunParked, ServiceError, StopRequested
 from hybridloop.journal import RoundRecord
 from hybridloop.journal.provenance import ARITHMETIC, arithmetic, has_same_arithmetic
 from hybridloop.journal.revisions import branch_of, stream_of
@@ -49,6 +50,18 @@ class Rounds:
         self._may_leave = record.algorithm != "session" and not has_same_arithmetic(record.versions)
         self._connection = connection
         self._observation = current_observation()
+
+    def __deepcopy__(self, _memo: object) -> Rounds:
+        """Return the rounds themselves: libraries copy models with the primitives in them, and go on in the session."""
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        """Raise InputError: a primitive of a session is stored in a file, such as with a trained model."""
+        raise InputError(
+            "session",
+            "its primitives and its backend can't be stored in a file or sent to another process",
+            "Store what was found, such as the weights of a model, and open a session where they are used.",
+        )
 
     def recorded(self, asked: Callable[[RoundRecord], Sequence[SamplerPub]] | None = None) -> RoundRecord | None:
         """Return the journal's record of the next round that names no stream.

@@ -1,6 +1,8 @@
 """Algorithms of other libraries on a session's sampler; their circuits are compiled once."""
 
+import copy
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from qiskit_algorithms import QAOA
 from qiskit_algorithms.gradients import LinCombEstimatorGradient, ParamShiftEstimatorGradient
 from qiskit_algorithms.optimizers import COBYLA
 
+from hybridloop.errors import InputError
 from tests.conftest import Emulator
 from tests.session_helpers import open_run_session
 
@@ -68,3 +71,29 @@ def test_gradients_of_another_library_by_shifts_and_by_linear_combinations_are_t
         for gradient in (ParamShiftEstimatorGradient(estimator), LinCombEstimatorGradient(estimator)):
             found = gradient.run([circuit], [total], [point]).result().gradients[0]
             assert np.abs(found - exact).max() < 6 * 0.02
+
+
+def test_a_copy_of_a_primitive_goes_on_in_the_session_and_has_options_of_its_own(emulator: Emulator) -> None:
+    """Cross-validation copies a model with the primitives in it."""
+    circuit = QuantumCircuit(1)
+    circuit.measure_all()
+    with open_run_session(emulator.workspace(), seed=3) as session:
+        sampler, estimator = session.sampler(shots=10), session.estimator(precision=0.1)
+        copied, other = copy.deepcopy((sampler, estimator))
+        copied.options.default_shots = 20
+        other.options.default_precision = 0.2
+        assert (sampler.default_shots, estimator.default_precision) == (10, 0.1)
+        assert [each.run([circuit]).result()[0].data.meas.num_shots for each in (copied, sampler)] == [20, 10]
+        assert float(other.run([(QuantumCircuit(1), SparsePauliOp("Z"))]).result()[0].data.evs) == 1.0
+        assert session.num_jobs == 3
+        for make in (copy.copy, copy.deepcopy):
+            options = make(sampler.options)
+            options.default_shots = 30
+            assert (options.default_shots, sampler.default_shots) == (30, 10)
+
+
+def test_a_primitive_that_would_be_stored_with_a_model_says_what_to_store(emulator: Emulator) -> None:
+    with open_run_session(emulator.workspace(), seed=3) as session:
+        for primitive in (session.sampler(), session.estimator(), session.backend()):
+            with pytest.raises(InputError, match=r"can't be stored in a file.*Store what was found"):
+                pickle.dumps(primitive)
