@@ -33,7 +33,8 @@ def circuit_from_pennylane(program: Any, name: str = "pennylane") -> QuantumCirc
     if any(isinstance(operation, qml.ops.MidMeasure | qml.ops.Conditional) for operation in tape.operations):
         problem = f"{name} measures a wire before its end (qml.measure)"
         raise InputError("program", problem, "Measure at the end, or write the program in Qiskit, Cirq or Q#.")
-    if stated := getattr(program, "func", program).shots:
+    own: Any = program.func if isinstance(program, functools.partial) else program
+    if stated := own.shots:
         what = f"the {stated.total_shots} shots that {name} states have no effect: session.run(…, shots=…) sets them"
         warnings.warn(what, stacklevel=level_of_caller())
     wires = list(dict.fromkeys([*wires, *measured]))

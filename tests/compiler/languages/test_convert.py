@@ -216,4 +216,4 @@ def test_the_entry_point_of_a_qsharp_file_is_found(source: str, name: str, tmp_p
 def test_shots_that_a_qnode_states_have_no_effect_and_a_warning_says_so() -> None:
     node = qml.set_shots(qml.QNode(lambda: qml.counts(wires=[0]), qml.device("default.qubit", wires=1)), 50)
     with pytest.warns(UserWarning, match=r"the 50 shots that .* states have no effect: session\.run"):
-        assert to_circuit(node).num_clbits == 1
+        assert to_circuit(node, "Base").num_clbits == 1
