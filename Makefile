@@ -10,6 +10,10 @@ install = index=$$($(BIN)/pip config list | sed -n "s/.*[.]index-url='\(.*\)'/\1
 	$(or $(2),$(BIN)/python) -m pip install -qq --no-compile --disable-pip-version-check -c constraints.txt $(1)
 # Python 3.11 reads the file that leads to the checkout in the locale's encoding, which may not have the letters of its path.
 relative = cd .venv/lib/python3*/site-packages && for file in *hybridloop.pth; do echo ../../../.. > $$file; done
+# The installers compile nothing; what is imported once, in a process that may write it, is compiled for all.
+OF_A_RUN = hybridloop.flows.algorithms hybridloop.preparation.vqe hybridloop.preparation.qaoa hybridloop.api.hosts \
+	hybridloop.cli.commands.run hybridloop.tasks.session hybridloop.emulator.server prefect.server.api.server
+compile = $(BIN)/python -c 'import importlib, sys; [importlib.import_module(name) for name in sys.argv[1:]]' $(OF_A_RUN)
 # Tests of the second ring often wait: it has more workers than cores. Each has one thread for linear algebra. The order
 # of files is random, so that none relies on another; --random-order-seed repeats one.
 TWINE = twine==7.0.0 # reads the metadata that the build backend writes
@@ -178,6 +182,7 @@ clean: ## stop the local stack, remove the environment and all caches
 	@$(BIN)/pip install -qq --no-compile --disable-pip-version-check -c constraints.txt uv
 	@$(call install,-e .)
 	@$(relative)
+	@$(compile)
 	@touch $@
 
 .venv/ready: .venv/running

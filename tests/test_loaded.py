@@ -1,4 +1,4 @@
-"""What a run or a command loads of hybridloop: the rooms that it does not use stay out, and lines only fall."""
+"""Modules that a run or a command loads: the rooms that it does not use stay out, and lines only fall."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ UNUSED = {
 
 @pytest.fixture(scope="module")
 def loads(stack_environ: Mapping[str, str]) -> dict[str, Loaded]:
-    """What each case loads, beside one local stack."""
+    """Return the modules of each case, beside one local stack."""
     return {case: loaded_by(case, stack_environ) for case in CASES}
 
 

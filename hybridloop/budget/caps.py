@@ -35,7 +35,7 @@ class Caps:
 
     @property
     def count(self) -> bool:
-        """Whether there are caps on jobs, shots or cost."""
+        """True if there are caps on jobs, shots or cost."""
         return bool(self.max_jobs or self.max_shots or self.max_cost)
 
 

@@ -149,7 +149,7 @@ class OpenSession:
         return self.rounds.builder.num_compiled
 
     @cached_property
-    def circuit_rounds(self) -> circuit_jobs.CircuitRounds:
+    def _circuit_rounds(self) -> circuit_jobs.CircuitRounds:
         """The rounds of programs that are no algorithm's."""
         return circuit_jobs.CircuitRounds(self.rounds)
 
@@ -205,7 +205,7 @@ class OpenSession:
         ReplayDiverged for other programs.
         """
         is_list = isinstance(programs, list | tuple)
-        jobs = self.circuit_rounds.start(programs if is_list else [programs], shots, name, seed)
+        jobs = self._circuit_rounds.start(programs if is_list else [programs], shots, name, seed)
         return jobs if is_list else jobs[0]
 
     def jobs(self) -> list[service_sessions.ServiceJob]:
@@ -269,7 +269,7 @@ class OpenSession:
         A job without counts raises in `result()`, as QiskitError: see `sampler`.
         """
         samplers.check_no_lost_points("a backend", self._connection.options.failure.on_lost_job)
-        return backends.SessionBackend(self.target, self.circuit_rounds.start_by_content)
+        return backends.SessionBackend(self.target, self._circuit_rounds.start_by_content)
 
     def ping(self) -> None:
         """Ping the open session now. Raises InputError for a session that is not pinged, else what failed."""
@@ -363,5 +363,5 @@ def open_run_session(
             session.check_deadline()
             session.open()
         yield session
-        if "circuit_rounds" in vars(session):
-            session.circuit_rounds.await_all()
+        if "_circuit_rounds" in vars(session):
+            session._circuit_rounds.await_all()
