@@ -10,10 +10,13 @@ install = index=$$($(BIN)/pip config list | sed -n "s/.*[.]index-url='\(.*\)'/\1
 	$(or $(2),$(BIN)/python) -m pip install -qq --no-compile --disable-pip-version-check -c constraints.txt $(1)
 # Python 3.11 reads the file that leads to the checkout in the locale's encoding, which may not have the letters of its path.
 relative = cd .venv/lib/python3*/site-packages && for file in *hybridloop.pth; do echo ../../../.. > $$file; done
-# The installers compile nothing; what is imported once, in a process that may write it, is compiled for all.
-OF_A_RUN = hybridloop.flows.algorithms hybridloop.preparation.vqe hybridloop.preparation.qaoa hybridloop.api.hosts \
-	hybridloop.cli.commands.run hybridloop.tasks.session hybridloop.emulator.server prefect.server.api.server
-compile = $(BIN)/python -c 'import importlib, sys; [importlib.import_module(name) for name in sys.argv[1:]]' $(OF_A_RUN)
+# The installers compile nothing: a process that may write it compiles what a run and the local stack import, and us.
+OF_A_RUN = anyio._backends._asyncio azure.quantum azure.storage.blob hybridloop.api.algorithms hybridloop.api.hosts \
+	hybridloop.cli.commands.run hybridloop.emulator.server hybridloop.flows.algorithms hybridloop.preparation.qaoa \
+	hybridloop.preparation.vqe hybridloop.tasks.session prefect.flow_engine prefect.server.api.server \
+	prefect.task_engine prefect.utilities.visualization qiskit.transpiler.passes.synthesis.hls_plugins
+compile = $(BIN)/python -m compileall -q hybridloop && \
+	$(BIN)/python -c 'import importlib, sys; [importlib.import_module(name) for name in sys.argv[1:]]' $(OF_A_RUN)
 # Tests of the second ring often wait: it has more workers than cores. Each has one thread for linear algebra. The order
 # of files is random, so that none relies on another; --random-order-seed repeats one.
 TWINE = twine==7.0.0 # reads the metadata that the build backend writes

@@ -221,11 +221,11 @@ def test_rounds_of_two_threads_are_all_awaited(workspace: Workspace, monkeypatch
             jobs.append(session.run(flipped(), name="second"))
             run_another(jobs[0].round)
         jobs += others
-        assert {job.round for job in jobs} == set(session.circuit_rounds.unawaited)
+        assert {job.round for job in jobs} == set(session._circuit_rounds.unawaited)
         for job in jobs:
             job.round.is_collected = False
         assert [job.counts for job in jobs] == [{"0 00": 1024}] * 3
-        assert not session.circuit_rounds.unawaited
+        assert not session._circuit_rounds.unawaited
 
 
 def test_a_circuit_after_the_block_is_refused_in_words_that_name_the_block(workspace: Workspace) -> None:
