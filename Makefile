@@ -180,7 +180,7 @@ clean: ## stop the local stack, remove the environment and all caches
 		{ echo "hybridloop needs Python 3.11 or later; choose one: make PYTHON=python3.12"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' || \
 		{ echo "$(PYTHON) has no venv; on Debian and Ubuntu: apt install python3-venv"; exit 1; }
-	@echo "setting up .venv (about a quarter of a minute, and the downloads)"
+	@echo "setting up .venv (about a third of a minute, and the downloads)"
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/pip install -qq --no-compile --disable-pip-version-check -c constraints.txt uv
 	@$(call install,-e .)
