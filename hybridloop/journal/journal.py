@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Self, TypeVar
 
 from sqlalchemy import Connection
 
@@ -25,7 +25,6 @@ from hybridloop.journal import (
     leases,
     limits,
     programs,
-    pruning,
     rounds,
     runs,
     sessions,
@@ -56,7 +55,13 @@ from hybridloop.journal.records import (
 from hybridloop.journal.storage.database import WAIT_VARIABLE, Database
 from hybridloop.journal.storage.location import Location, journal_url_of, make_private_folder, own_file
 from hybridloop.journal.storage.migrate import migrate
+from hybridloop.runtime.leaves import leaf
 from hybridloop.runtime.waits import JOURNAL_BUSY_S, JOURNAL_SERVER_S
+
+if TYPE_CHECKING:
+    from hybridloop.journal import pruning
+else:
+    pruning = leaf("hybridloop.journal.pruning")
 
 P = ParamSpec("P")
 R = TypeVar("R")
