@@ -5,9 +5,9 @@ Every intent is written before it is submitted, and every result before it is us
 
 from hybridloop.journal.journal import Journal, has_journal, journal_url, open_journal
 from hybridloop.journal.owner import Owner
-from hybridloop.journal.pruning import PRUNED
 from hybridloop.journal.records import (
     LEASE_S,
+    PRUNED,
     UNSETTLED,
     Charge,
     DamagedRun,

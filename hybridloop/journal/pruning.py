@@ -15,13 +15,12 @@ from hybridloop.errors import JournalDamaged
 from hybridloop.journal.amounts import delete_unused_scopes, read_amounts
 from hybridloop.journal.kept_amounts import keep_deleted
 from hybridloop.journal.leases import is_free
-from hybridloop.journal.records import DamagedRun
+from hybridloop.journal.records import PRUNED, DamagedRun
 from hybridloop.journal.runs import damaged_run, lock_state
 from hybridloop.journal.storage.encoding import encode_json
 from hybridloop.journal.storage.rows import insert_rows, update_rows, verify
 from hybridloop.journal.storage.schema import events, jobs, pings, program_uses, rounds, runs, sessions, spans, states
 
-PRUNED = "pruned"  # kind of the one event of a run whose measurements were deleted
 RUNS_PER_TRANSACTION = 20
 
 _MEASURED = (rounds, jobs, pings, events, spans, program_uses)

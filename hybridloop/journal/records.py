@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from hybridloop.journal.owner import Owner
 
 LEASE_S = 60.0
+PRUNED = "pruned"  # kind of the one event of a run whose measurements were deleted
 UNSETTLED = frozenset({"intended", "submitted"})  # states of jobs and pings whose end is not recorded
 Settle = Callable[[Sequence[dict[str, Any]], Sequence[dict[str, Any]]], list[dict[str, Any]]]
 """Counts jobs or pings by their rows before and after a change; returns the latter with the day on which they count."""
