@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -35,6 +36,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from hybridloop.flows.algorithms import vqe
 from hybridloop.flows.in_prefect.process_reuse import PROCESS_LABEL, SWEEP_TAG
+from hybridloop.flows.rescue.delivery import OWN_S, deliver_ends
 from hybridloop.flows.sweep import sweep
 from hybridloop.flows.sweep_execution.results import SweepResult
 from hybridloop.flows.sweep_execution.scheduler import SweepProgress
@@ -245,7 +247,13 @@ def _swept(
     flow_runs = list[FlowRun]()
 
     def are_all_shown() -> bool:
-        """Return whether Prefect shows each end: where its server is too busy, a sweep takes ends from the journal."""
+        """Return whether Prefect shows each end.
+
+        Where its server is too busy, a sweep takes ends from the journal; and a process that is killed at its end has
+        told the journal alone, so that a housekeeping tells the server.
+        """
+        with open_journal() as journal:
+            deliver_ends(journal, client, now=time.time() + OWN_S)
         flow_runs[:] = client.read_flow_runs(flow_run_filter=tagged)
         return len(_completed(flow_runs)) >= len(result.rows)
 
