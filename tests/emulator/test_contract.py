@@ -20,13 +20,16 @@ TARGET = "rigetti.sim.qvm"
 OVER = ("Succeeded", "Failed", "TimedOut")
 QUEUE_S = 60.0
 SERVER_ERRORS = (500, 502, 503, 504)
-PLAN = {
+PLAN = {  # by prefixes of jobs' names that no id has: ids are hexadecimal
     "rules": [
-        {"fault": "job-fails", "code": "RuntimeError", "message": "on purpose", "job": "bad"},
-        {"fault": "job-hangs", "job": "hang"},
-        {"fault": "throttled", "retry_after": 7, "operation": "submit", "job": "e429"},
-        {"fault": "error", "status": 403, "code": "Forbidden", "operation": "submit", "job": "e403"},
-        *({"fault": "error", "status": status, "operation": "submit", "job": f"e{status}"} for status in SERVER_ERRORS),
+        {"fault": "job-fails", "code": "RuntimeError", "message": "on purpose", "job": "life-bad"},
+        {"fault": "job-hangs", "job": "life-hang"},
+        {"fault": "throttled", "retry_after": 7, "operation": "submit", "job": "status-429"},
+        {"fault": "error", "status": 403, "code": "Forbidden", "operation": "submit", "job": "status-403"},
+        *(
+            {"fault": "error", "status": status, "operation": "submit", "job": f"status-{status}"}
+            for status in SERVER_ERRORS
+        ),
     ]
 }
 
@@ -123,7 +126,7 @@ class SessionEvents:
             self.submit_refused(event)
 
     def submit(self, name: str, target: str = TARGET) -> Job:
-        job = sdk_job(self.workspace, ASYMMETRIC_QIR, target, name=name, session_id=self.session.id)
+        job = sdk_job(self.workspace, ASYMMETRIC_QIR, target, name=f"life-{name}", session_id=self.session.id)
         self.jobs.append(job)
         return job
 
@@ -197,13 +200,13 @@ REFUSALS: list[tuple[str, int, str, Callable[[Caller], Reply]]] = [
     ("session on an unknown target", 403, "InvalidJobDefinition",
      lambda caller: caller.call("PUT", "/sessions/none", {"target": "nobody.nothing"})),
     ("unknown provider", 403, "InvalidJobDefinition", lambda caller: refused_job(caller, providerId="nobody")),
-    ("forbidden", 403, "Forbidden", lambda caller: refused_job(caller, "e403")),
+    ("forbidden", 403, "Forbidden", lambda caller: refused_job(caller, "status-403")),
     ("unknown job", 404, "NotFound", lambda caller: caller.call("GET", "/jobs/none")),
     ("unknown session", 404, "NotFound", lambda caller: caller.call("GET", "/sessions/none")),
     ("job into an unknown session", 404, "NotFound", lambda caller: refused_job(caller, sessionId="none")),
     ("target is down", 409, "TargetUnavailable",
      refused_by_a_target_that_is_down),
-    ("throttled", 429, "TooManyRequests", lambda caller: refused_job(caller, "e429")),
+    ("throttled", 429, "TooManyRequests", lambda caller: refused_job(caller, "status-429")),
     ("blob is there", 409, "BlobAlreadyExists", onto_a_blob),
     ("range of an empty blob", 416, "InvalidRange", an_empty_range),
     ("missing blob", 404, "BlobNotFound", a_missing_blob),
@@ -229,7 +232,7 @@ def test_an_error_response_matches_the_error_table(
 @pytest.mark.parametrize("status", SERVER_ERRORS)
 def test_a_server_error_has_a_code_and_a_message_and_changes_nothing(service: Emulator, status: int) -> None:
     caller = Caller(service)
-    reply = refused_job(caller, f"e{status}")
+    reply = refused_job(caller, f"status-{status}")
     assert reply.status == status
     assert set(reply.json()["error"]) == {"code", "message"}
-    assert caller.call("GET", f"/jobs/e{status}").status == 404
+    assert caller.call("GET", f"/jobs/status-{status}").status == 404
