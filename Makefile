@@ -185,7 +185,7 @@ clean: ## stop the local stack, remove the environment and all caches
 	@$(BIN)/pip install -qq --no-compile --disable-pip-version-check -c constraints.txt uv
 	@$(call install,-e .)
 	@$(relative)
-	@$(compile)
+	-@$(compile)
 	@touch $@
 
 .venv/ready: .venv/running

@@ -73,9 +73,12 @@ def for_type_checkers(path: Path) -> dict[str, str]:
     return {alias.asname or alias.name: f"{node.module}.{alias.name}" for node in imports for alias in node.names}
 
 
-def test_a_leaf_is_the_module_that_type_checkers_see() -> None:
+def test_a_leaf_is_used_and_is_the_module_that_type_checkers_see() -> None:
     files = [path for path in (ROOT / "hybridloop").rglob("*.py") if leaves(path)]
     assert len(files) > 20
     for path in files:
         seen = for_type_checkers(path)
         assert {name: seen.get(name) for name in leaves(path)} == leaves(path), path
+        nodes = ast.walk(ast.parse(path.read_text("utf-8")))
+        used = {node.value.id for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)}
+        assert used >= leaves(path).keys(), path

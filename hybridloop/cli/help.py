@@ -64,15 +64,11 @@ class AlgorithmGroup(TyperGroup):
         word = args[0]
         if word not in self.commands and word not in descriptions.ALGORITHMS:
             table = next((table for table in TABLES if built_in_problem(table, word) is not None), None)
-            subject = (
-                None
-                if table is None
-                else (descriptions.Subject.ENERGY, descriptions.Subject.BINARY)[TABLES.index(table)]
-            )
+            of_table = (descriptions.Subject.ENERGY, descriptions.Subject.BINARY)
+            subject = None if table is None else of_table[TABLES.index(table)]
             if subject is not None or Path(word).is_file():
-                usual = next(
-                    (each.name for each in descriptions.ALGORITHMS.known if each.subject is subject), "ALGORITHM"
-                )
+                known = descriptions.ALGORITHMS.known
+                usual = next((each.name for each in known if each.subject is subject), "ALGORITHM")
                 remedy = f"Give that first, one of {', '.join(self.commands)}: {ctx.command_path} {usual} {word}"
                 what = "a file" if subject is None else "a problem"
                 raise InputError("algorithm", f"{word} is {what}, and no algorithm", remedy)

@@ -31,12 +31,10 @@ if TYPE_CHECKING:
 
     from hybridloop import descriptions, settings
     from hybridloop.api import environment
-    from hybridloop.cli import progress as progress_lines
     from hybridloop.journal import DamagedRun, Event, Journal, RunRecord, RunTotals
     from hybridloop.tasks.pruning import PruningResult
 else:
     environment = leaf("hybridloop.api.environment")
-    progress_lines = leaf("hybridloop.cli.progress")
     descriptions = leaf("hybridloop.descriptions")
     settings = leaf("hybridloop.settings")
 

@@ -29,7 +29,7 @@ from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub, merge
 from hybridloop.compiler.gate_counts import GateCounts
 from hybridloop.errors import InputError, InvalidValue
 from hybridloop.targets.prices import cheap_shots, priced_job_shots
-from hybridloop.tasks.primitives.foreseen_variances import Foreseen, evened, foresee
+from hybridloop.tasks.primitives.foreseen_variances import MAX_S, Foreseen, evened, foresee, simulation_s
 from hybridloop.tasks.primitives.sampler import (
     MAX_CALL_SHOTS,
     RoundJob,
@@ -87,6 +87,20 @@ class _CircuitCost(NamedTuple):
 
     least_shots: int = 1
     sound: float = 1.0
+
+
+@dataclass(slots=True)
+class _Call:
+    """The number of values of a call, and the seconds that are left for its simulations."""
+
+    values: int
+    left_s: float = MAX_S
+
+    def takes(self, seconds: float) -> bool:
+        """Return whether a simulation has the time, and take it."""
+        is_left = seconds <= self.left_s
+        self.left_s -= seconds if is_left else 0.0
+        return is_left
 
 
 class _Circuit(NamedTuple):
@@ -195,13 +209,13 @@ class SessionEstimator(BaseEstimatorV2):  # type: ignore[misc]  # Qiskit has no 
     point of each PUB has measurements of its own; with `shares_equal_points`, equal circuits at equal angles share one,
     with the largest of their shots. Shots are allocated to the groups by Neyman's formula for the PUB's precision, with
     the variances of the same observables in the estimator's last round, at first with those of an unknown state. `stds`
-    are the standard errors reached. Where a circuit is small, its variances at each point are simulated before
-    (`foresee`), and with what the machine added to them in the last round the first round is likely enough. Points
-    where a standard error is above the precision get the shots that they lack in a further round of `result()`,
-    `MORE_ROUNDS` times at most, without `top_ups` never. With `shots` each circuit has so many, and none is asked for.
-    Where a job has a least price, it takes the shots of any state in the first round, if they add at most a tenth to
-    that. A target that does not sample measures the most shots of a job once, and `stds` are half of its rounding
-    bound. A job without counts raises in `result()`.
+    are the standard errors reached. Where circuits are small, their variances at each point are simulated in place
+    of that (`foresee`, `MAX_S` of a call), and with what the machine added to them in the last round the first
+    round is likely enough. Points where a standard error is above the precision get the shots that they lack in a
+    further round of `result()`, `MORE_ROUNDS` times at most, without `top_ups` never. With `shots` each circuit has
+    so many, and no precision. Without a simulation, a job with a least price takes the shots of any state in the
+    first round, if they add at most a tenth to that. A target that does not sample measures the most shots of a job
+    once, and `stds` are half of its rounding bound. A job without counts raises in `result()`.
     """
 
     def __init__(
@@ -294,9 +308,9 @@ class SessionEstimator(BaseEstimatorV2):  # type: ignore[misc]  # Qiskit has no 
         places = {id(pub.circuit): place for place, pub in reversed([*enumerate(pubs)])}
         bare = {key: _bare(places[key], circuit) for key, circuit in circuits.items()}
         costs = {key: self._cost(circuit) for key, circuit in bare.items()}
-        values = sum(math.prod(pub.shape) for pub in pubs)
+        call = _Call(sum(math.prod(pub.shape) for pub in pubs))
         return [
-            self._shares(pub, place, bare[key], numbers[key], costs[key], values)
+            self._shares(pub, place, bare[key], numbers[key], costs[key], call)
             for place, pub in enumerate(pubs)
             for key in [id(pub.circuit)]
         ]
@@ -312,9 +326,9 @@ class SessionEstimator(BaseEstimatorV2):  # type: ignore[misc]  # Qiskit has no 
         return _CircuitCost(least, self._rounds.error_rates.sound(counts))
 
     def _shares(
-        self, pub: EstimatorPub, place: int, circuit: QuantumCircuit, number: int, cost: _CircuitCost, values: int
+        self, pub: EstimatorPub, place: int, circuit: QuantumCircuit, number: int, cost: _CircuitCost, call: _Call
     ) -> list[_Share]:
-        """Split a PUB, at its place in a call for so many values, into points that need the same observables."""
+        """Split a PUB, at its place in a call, into points that need the same observables."""
         precision = math.inf if self._shots is not None else _check_precision(pub.precision)
         terms = np.asarray(pub.observables.sparse_observables_array(), dtype=object).ravel()
         operators = [SparsePauliOp.from_sparse_observable(term) for term in terms]
@@ -334,9 +348,10 @@ class SessionEstimator(BaseEstimatorV2):  # type: ignore[misc]  # Qiskit has no 
                 each, foreseen = self._shots or self._rounds.target.max_shots, None
                 shots = ((each,) * len(groups),) * len(points)
             else:
-                foreseen = foresee(circuit, points, observables.joint, cost.sound)
+                is_affordable = call.takes(simulation_s(circuit, len(points), observables.joint))
+                foreseen = foresee(circuit, points, observables.joint, cost.sound) if is_affordable else None
                 if foreseen is not None:
-                    shots = self._foreseen_shots(observables, foreseen, precision, values)
+                    shots = self._foreseen_shots(observables, foreseen, precision, call.values)
                 else:
                     shots = (self._first_shots(observables, precision, cost.least_shots),) * len(points)
             shares.append(_Share(observables, circuit, points, cells, circuits, shots, precision, foreseen))
@@ -347,6 +362,8 @@ class SessionEstimator(BaseEstimatorV2):  # type: ignore[misc]  # Qiskit has no 
     ) -> tuple[tuple[int, ...], ...]:
         """Return the shots of each group at each point, with which all values of a call likely have the precision."""
         margin = PRECISION_MARGIN if self._rounds.target.is_noisy else 1.0  # its noise is not quite as published
+        if foreseen.reach > MAX_CALL_SHOTS * precision:
+            raise too_precise(precision, MAX_CALL_SHOTS)
         by_point = foreseen.shots(observables.joint, margin * precision, values, observables.excess)
         if sum(map(max, zip(*by_point, strict=True))) > MAX_CALL_SHOTS:
             raise too_precise(precision, MAX_CALL_SHOTS)

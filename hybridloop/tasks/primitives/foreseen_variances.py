@@ -50,6 +50,11 @@ class Foreseen:
 
     moments: tuple[tuple[tuple[Moments, ...], ...], ...]
 
+    @property
+    def reach(self) -> float:
+        """The largest reach of a shot: over the precision, it is a bound of the shots from below."""
+        return max((each.reach for point in self.moments for groups in point for each in groups), default=0.0)
+
     def shots(
         self, joint: JointMeasurement, precision: float, cells: int, excess: Sequence[Sequence[float]]
     ) -> list[list[int]]:
@@ -109,23 +114,28 @@ def evened(shots: Sequence[Sequence[int]]) -> tuple[tuple[int, ...], ...]:
     return tuple(tuple(-(-each // unit) * unit for each in of_point) for of_point in shots)
 
 
+def simulation_s(circuit: QuantumCircuit, points: int, joint: JointMeasurement) -> float:
+    """Return about how long the simulation of the groups' circuits takes at so many points; inf for large circuits."""
+    size = int(circuit.num_qubits)
+    if size > MAX_QUBITS:
+        return math.inf
+    steps = len(circuit.data) + len(joint.groups) * 2 * size
+    values = sum(map(len, joint.group_indices)) * (size + points)  # passes through the outcomes
+    of_outcomes = AMPLITUDE_S * (1 << size)
+    return points * steps * (GATE_S + of_outcomes) + values * of_outcomes
+
+
 def foresee(
     circuit: QuantumCircuit, points: NDArray[np.float64], joint: JointMeasurement, sound: float = 1.0
 ) -> Foreseen | None:
-    """Simulate the groups' circuits at points (k, n); None where that takes long, or where a step is no gate.
+    """Simulate the groups' circuits at points (k, n); None where a step is no gate.
 
     `sound` is the chance that a shot has no fault; one with a fault has the mixed state.
     """
     size = circuit.num_qubits
-    steps = len(circuit.data) + len(joint.groups) * 2 * size
-    if size > MAX_QUBITS or len(points) * steps * (GATE_S + AMPLITUDE_S * 2**size) > MAX_S:
-        return None
     if not all(isinstance(item.operation, Gate | Barrier | Delay) for item in circuit.data):
         return None
-    values = [
-        [group.values(size) for group in part.groups]  # of each outcome
-        for part in joint.observables
-    ]
+    values = [[group.values(size) for group in part.groups] for part in joint.observables]
     try:
         pure = [_probabilities(circuit, point, joint) for point in points]
     except QiskitError:  # of a gate without a matrix

@@ -240,6 +240,26 @@ def test_one_job_does_in_nine_of_ten_calls_of_few_shots_too_many(emulator: Emula
     assert shots <= 1.15 * sum(call.needs for call in calls)
 
 
+def test_the_simulations_of_a_call_share_its_time(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call may have many PUBs."""
+    seen = list[int]()
+    monkeypatch.setattr(foreseen_variances, "GATE_S", foreseen_variances.MAX_S / 12)  # 3 steps and a value each
+
+    def counted(*arguments: Any) -> Any:
+        seen.append(1)
+        return foreseen_variances.foresee(*arguments)
+
+    monkeypatch.setattr("hybridloop.tasks.primitives.estimator.foresee", counted)
+    tilted = QuantumCircuit(1)
+    tilted.ry(1.0, 0)
+    with open_run_session(emulator.workspace(), seed=3) as session:
+        estimator = session.estimator(precision=0.1)
+        for _ in range(2):
+            estimator.run([(tilted, SparsePauliOp("Z"))] * 5).result()
+            assert len(seen) == 3
+            seen.clear()
+
+
 def test_a_call_without_top_ups_is_one_job_that_says_the_error_it_reached(emulator: Emulator, unforeseen: None) -> None:
     circuit, total = QuantumCircuit(2), SparsePauliOp(["ZI", "IZ"], [0.7, 0.7])
     circuit.h(0)
@@ -307,7 +327,7 @@ def test_an_invalid_estimator_pub_is_refused_before_anything_is_sent(emulator: E
             branching.x(0)
         with pytest.raises(InputError, match="classical bit"):
             estimator.run([(branching, SparsePauliOp("Z"))])
-        for precision in (-1.0, float("nan"), 1e-7):
+        for precision in (-1.0, float("nan"), 1e-7, 1e-200, 1e-320):
             with pytest.raises(InputError, match="precision"):
                 estimator.run([(QuantumCircuit(2), SparsePauliOp("ZZ"))], precision=precision)
         with pytest.raises(InputError, match="precision"):
